@@ -1,0 +1,40 @@
+/* Errors carry a code, a sentence and their causes.
+ *
+ * What can fail returns 0 or a negative code and fills a plumb_err_t.  A code is one row of
+ * err_codes.h: its slug (stable, seen by API users), its HTTP status and its exit status. */
+#ifndef PLUMB_ERR_H
+#define PLUMB_ERR_H
+
+#include <stdarg.h>
+
+#define PLUMB_ERR_TEXT_MAX 512
+
+typedef enum plumb_code {
+    PLUMB_OK = 0,
+#define PLUMB_ERR_CODE(name, slug, http, exit, title) PLUMB_E_##name,
+#include "err_codes.h"
+#undef PLUMB_ERR_CODE
+    PLUMB_E_COUNT
+} plumb_code_t;
+
+typedef struct plumb_err {
+    plumb_code_t code;
+    char text[PLUMB_ERR_TEXT_MAX]; /* lower case, no newline; causes follow after ": " */
+} plumb_err_t;
+
+/* Replace what `err` (may be NULL) says.  Returns -code. */
+int plumb_err_set(plumb_err_t *err, plumb_code_t code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Put what was being done before the cause that `err` holds: "<new>: <old>".  Returns its -code. */
+int plumb_err_add(plumb_err_t *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+const char *plumb_code_slug(plumb_code_t code);
+const char *plumb_code_title(plumb_code_t code);
+int plumb_code_http(plumb_code_t code);
+int plumb_code_exit(plumb_code_t code);
+
+/* What `main` returns: 0, or the exit status of err->code after its text went to the log. */
+int plumb_exit(int rc, const plumb_err_t *err);
+
+#endif
