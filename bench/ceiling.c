@@ -1,10 +1,12 @@
-/* The ceilings that Plumb is measured against: the same HTTP server, rows and receiver with nothing in between.
+/* The ceilings that Plumb is measured against: the same HTTP server, rows and receiver with nothing
+ * in between.
  *
  *   a      handler threads and one greedy committer; no checks, no delivery
- *   b      the same, then a webhook POST for each lead and batched result updates, all in one process
- *   naive  each handler thread commits its own lead on a connection of its own
+ *   b      the same, then a webhook POST for each lead and batched result updates, all in one
+ * process naive  each handler thread commits its own lead on a connection of its own
  *
- * No authentication, validation, sealing, recovery.  Tables: plain ones, made by bench/ceiling.sql. */
+ * No authentication, validation, sealing, recovery.  Tables: plain ones, made by bench/ceiling.sql.
+ */
 #include "buf.h"
 #include "clock.h"
 #include "db.h"
@@ -28,11 +30,15 @@
 static const plumb_stmt_t insert_leads = {
     .name = "ceiling_insert",
     .params = 6,
-    .sql = "WITH i AS (SELECT * FROM unnest($4::uuid[], $5::uuid[], $6::text[]) AS i(lead, delivery, body)), "
-           "l AS (INSERT INTO bench_leads (account_id, id, user_id, project_id, quiz_id, status, data) "
+    .sql = "WITH i AS (SELECT * FROM unnest($4::uuid[], $5::uuid[], $6::text[]) AS i(lead, "
+           "delivery, body)), "
+           "l AS (INSERT INTO bench_leads (account_id, id, user_id, project_id, quiz_id, status, "
+           "data) "
            "SELECT $1::uuid, lead, $2::uuid, $2::uuid, $2::uuid, 'New', body::jsonb FROM i) "
-           "INSERT INTO bench_deliveries (account_id, id, lead_id, credential_id, channel, state, attempt, epoch, "
-           "queued_at, deadline_at) SELECT $1::uuid, delivery, lead, $3::uuid, 'webhooks', 'queued', 1, 1, now(), "
+           "INSERT INTO bench_deliveries (account_id, id, lead_id, credential_id, channel, state, "
+           "attempt, epoch, "
+           "queued_at, deadline_at) SELECT $1::uuid, delivery, lead, $3::uuid, 'webhooks', "
+           "'queued', 1, 1, now(), "
            "now() + interval '7 days' FROM i"};
 
 static const plumb_stmt_t settle = {
@@ -76,24 +82,24 @@ typedef struct ceiling {
 
 /* ---- lists ---- */
 
-#define LIST_PUT(list, item)                                                                                           \
-    do {                                                                                                               \
-        (item)->next = NULL;                                                                                           \
-        if ((list)->last != NULL)                                                                                      \
-            ((__typeof__(item))(list)->last)->next = (item);                                                           \
-        else                                                                                                           \
-            (list)->first = (item);                                                                                    \
-        (list)->last = (item);                                                                                         \
-        (list)->length++;                                                                                              \
+#define LIST_PUT(list, item)                                                                       \
+    do {                                                                                           \
+        (item)->next = NULL;                                                                       \
+        if ((list)->last != NULL)                                                                  \
+            ((__typeof__(item))(list)->last)->next = (item);                                       \
+        else                                                                                       \
+            (list)->first = (item);                                                                \
+        (list)->last = (item);                                                                     \
+        (list)->length++;                                                                          \
     } while (0)
 
-#define LIST_TAKE(list, item)                                                                                          \
-    do {                                                                                                               \
-        (item) = (list)->first;                                                                                        \
-        (list)->first = (item)->next;                                                                                  \
-        if ((list)->first == NULL)                                                                                     \
-            (list)->last = NULL;                                                                                       \
-        (list)->length--;                                                                                              \
+#define LIST_TAKE(list, item)                                                                      \
+    do {                                                                                           \
+        (item) = (list)->first;                                                                    \
+        (list)->first = (item)->next;                                                              \
+        if ((list)->first == NULL)                                                                 \
+            (list)->last = NULL;                                                                   \
+        (list)->length--;                                                                          \
     } while (0)
 
 static void fatal(const char *what, const plumb_err_t *err)
@@ -106,14 +112,16 @@ static plumb_db_t *database(const ceiling_t *c)
 {
     plumb_db_t *db = NULL;
     plumb_err_t err = {0};
-    if (plumb_db_new(&db, c->database, "ceiling", &err) < 0 || plumb_db_connect(db, 10000, &err) < 0)
+    if (plumb_db_new(&db, c->database, "ceiling", &err) < 0 ||
+        plumb_db_connect(db, 10000, &err) < 0)
         fatal("connect", &err);
     return db;
 }
 
 /* ---- committing ---- */
 
-static void commit_leads(const ceiling_t *c, plumb_db_t *db, plumb_params_t *p, lead_t **leads, size_t count)
+static void commit_leads(const ceiling_t *c, plumb_db_t *db, plumb_params_t *p, lead_t **leads,
+                         size_t count)
 {
     plumb_params_clear(p);
     plumb_param_uuid(p, &c->account);
@@ -236,7 +244,8 @@ static int on_request(struct mg_connection *connection, void *self)
     char id[PLUMB_UUID_TEXT];
     plumb_uuid_text(&lead->id, id);
     mg_printf(connection,
-              "HTTP/1.1 201 Created\r\nContent-Type: application/vnd.api+json\r\nLocation: /api/v1/leads/%s\r\n"
+              "HTTP/1.1 201 Created\r\nContent-Type: application/vnd.api+json\r\nLocation: "
+              "/api/v1/leads/%s\r\n"
               "Content-Length: 62\r\n\r\n{\"data\":{\"id\":\"%s\"}}      ",
               id, id);
     return 201;
@@ -372,9 +381,19 @@ static void serve(ceiling_t *c, const char *port)
 {
     char threads[16];
     snprintf(threads, sizeof threads, "%d", c->threads);
-    const char *options[] = {"listening_ports", port,     "num_threads", threads,
-                             "enable_keep_alive", "yes",  "keep_alive_timeout_ms", "5000",
-                             "tcp_nodelay", "1",          "request_timeout_ms", "5000", NULL};
+    const char *options[] = {"listening_ports",
+                             port,
+                             "num_threads",
+                             threads,
+                             "enable_keep_alive",
+                             "yes",
+                             "keep_alive_timeout_ms",
+                             "5000",
+                             "tcp_nodelay",
+                             "1",
+                             "request_timeout_ms",
+                             "5000",
+                             NULL};
     struct mg_context *server = mg_start(NULL, c, options);
     if (server == NULL) {
         fprintf(stderr, "ceiling: cannot listen on %s\n", port);
@@ -402,16 +421,28 @@ int main(int argc, char **argv)
     int option;
     while ((option = getopt_long(argc, argv, "", table, NULL)) != -1) {
         switch (option) {
-        case 'm': c.mode = optarg; break;
-        case 'd': c.database = optarg; break;
-        case 'r': c.receiver = optarg; break;
-        case 'p': port = optarg; break;
-        case 't': c.threads = atoi(optarg); break;
-        default: return 2;
+        case 'm':
+            c.mode = optarg;
+            break;
+        case 'd':
+            c.database = optarg;
+            break;
+        case 'r':
+            c.receiver = optarg;
+            break;
+        case 'p':
+            port = optarg;
+            break;
+        case 't':
+            c.threads = atoi(optarg);
+            break;
+        default:
+            return 2;
         }
     }
     if (c.database == NULL) {
-        fprintf(stderr, "usage: ceiling --mode a|b|naive --database CONNINFO [--receiver URL] [--port P] [--threads N]\n");
+        fprintf(stderr, "usage: ceiling --mode a|b|naive --database CONNINFO [--receiver URL] "
+                        "[--port P] [--threads N]\n");
         return 2;
     }
     sigset_t set;

@@ -47,14 +47,20 @@ static void copy_group(PGconn *conn, const char *body, plumb_buf_t *leads, plumb
         plumb_uuid_t a = plumb_uuid_new(), b = plumb_uuid_new();
         plumb_uuid_text(&a, lead);
         plumb_uuid_text(&b, delivery);
-        plumb_buf_printf(leads, "%s\t%s\t%s\t%s\t%s\tNew\t%s\n", owner, lead, owner, owner, owner, body);
-        plumb_buf_printf(deliveries, "%s\t%s\t%s\t%s\twebhooks\tqueued\t1\t1\t2026-01-01\t2027-01-01\n", owner, delivery, lead,
-                         owner);
+        plumb_buf_printf(leads, "%s\t%s\t%s\t%s\t%s\tNew\t%s\n", owner, lead, owner, owner, owner,
+                         body);
+        plumb_buf_printf(deliveries,
+                         "%s\t%s\t%s\t%s\twebhooks\tqueued\t1\t1\t2026-01-01\t2027-01-01\n", owner,
+                         delivery, lead, owner);
     }
     run(conn, "BEGIN");
-    copy_rows(conn, "COPY bench_leads (account_id, id, user_id, project_id, quiz_id, status, data) FROM STDIN", leads);
+    copy_rows(
+        conn,
+        "COPY bench_leads (account_id, id, user_id, project_id, quiz_id, status, data) FROM STDIN",
+        leads);
     copy_rows(conn,
-              "COPY bench_deliveries (account_id, id, lead_id, credential_id, channel, state, attempt, epoch, queued_at, "
+              "COPY bench_deliveries (account_id, id, lead_id, credential_id, channel, state, "
+              "attempt, epoch, queued_at, "
               "deadline_at) FROM STDIN",
               deliveries);
     run(conn, "COMMIT");

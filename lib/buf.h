@@ -1,4 +1,5 @@
-/* A growing byte buffer.  Memory errors are sticky: writers may be chained and `failed` looked at once. */
+/* A growing byte buffer.  Memory errors are sticky: writers may be chained and `failed` looked at
+ * once. */
 #ifndef PLUMB_BUF_H
 #define PLUMB_BUF_H
 
@@ -17,7 +18,8 @@ void plumb_buf_fini(plumb_buf_t *buf);  /* safe on zeroes */
 void plumb_buf_clear(plumb_buf_t *buf); /* keeps the memory */
 void plumb_buf_put(plumb_buf_t *buf, const void *data, size_t length);
 void plumb_buf_text(plumb_buf_t *buf, const char *text);
-void plumb_buf_printf(plumb_buf_t *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void plumb_buf_printf(plumb_buf_t *buf, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
 /* A JSON string with quotes; `text` is valid UTF-8. */
 void plumb_buf_json(plumb_buf_t *buf, const char *text, size_t length);

@@ -6,10 +6,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-int64_t plumb_mono_ms(void);  /* CLOCK_MONOTONIC: timers */
+int64_t plumb_mono_ms(void); /* CLOCK_MONOTONIC: timers */
 int64_t plumb_mono_us(void);
-int64_t plumb_boot_ms(void);  /* CLOCK_BOOTTIME: heartbeats and fences, counts suspended time */
-int64_t plumb_wall_ms(void);  /* CLOCK_REALTIME, Unix milliseconds */
+int64_t plumb_boot_ms(void); /* CLOCK_BOOTTIME: heartbeats and fences, counts suspended time */
+int64_t plumb_wall_ms(void); /* CLOCK_REALTIME, Unix milliseconds */
 
 /* "2026-01-02T03:04:05.678Z"; `out` holds 25 bytes; returns `out`. */
 #define PLUMB_TIME_TEXT 25

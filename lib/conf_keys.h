@@ -1,5 +1,6 @@
 /* Every configuration key, once: member, key, default, bounds, help.
  * Times take ms, s, m, h, d; sizes take K, M, G (powers of 1024). */
+/* clang-format off */
 PLUMB_CONF_BOOL(development, "development", false, "relaxes rules for a developer's machine: plain http, stand-ins, plugins not owned by root")
 PLUMB_CONF_TEXT(run_dir, "run_dir", "/run/plumb", "sockets, flight files, pid files")
 PLUMB_CONF_TEXT(state_dir, "state_dir", "/var/lib/plumb", "what outlives a boot, apart from the database")
@@ -67,3 +68,4 @@ PLUMB_CONF_TEXT(retry_schedule, "retry.schedule", "10s,1m,5m,15m,1h,3h,6h,12h,24
 PLUMB_CONF_TEXT(retry_schedule_mail, "retry.schedule_mail", "10s,1m,5m,30m,2h", "waits between tries (messengers and mail)")
 PLUMB_CONF_INT(retry_jitter, "retry.jitter", 20, 0, 100, "percent added at random to each wait")
 PLUMB_CONF_MS(delivery_deadline, "delivery.deadline", 604800000, 1000, 31536000000, "a delivery still waiting after this fails")
+/* clang-format on */

@@ -19,22 +19,25 @@ typedef struct plumb_credential {
     plumb_buf_t keys;    /* memory of the throttle keys; owned */
     plumb_throttle_t throttles[PLUMB_THROTTLES_MAX];
     unsigned throttle_count;
-    bool resends;        /* its channel's receivers take our key (channels.limits) */
+    bool resends; /* its channel's receivers take our key (channels.limits) */
     bool mail_schedule;
 } plumb_credential_t;
 
-/* The SELECT list that plumb_credential_from_row reads: of credentials `c` LEFT JOIN channels `h` ON h.code = c.channel. */
+/* The SELECT list that plumb_credential_from_row reads: of credentials `c` LEFT JOIN channels `h`
+ * ON h.code = c.channel. */
 #define PLUMB_CREDENTIAL_COLUMNS 10
 extern const char plumb_credential_select_list[];
 
-/* Open one row.  The caller releases with _fini, also after an error.  SEAL, KEY: cannot be opened. */
-int plumb_credential_from_row(plumb_credential_t *credential, plumb_vault_t *vault, plumb_db_t *db, const PGresult *r,
-                              int row, int column, plumb_err_t *err);
+/* Open one row.  The caller releases with _fini, also after an error.  SEAL, KEY: cannot be opened.
+ */
+int plumb_credential_from_row(plumb_credential_t *credential, plumb_vault_t *vault, plumb_db_t *db,
+                              const PGresult *r, int row, int column, plumb_err_t *err);
 void plumb_credential_fini(plumb_credential_t *credential);
 
 /* Seal credential fields (a JSON object's text) for the table. */
-int plumb_credential_seal(plumb_buf_t *out, plumb_vault_t *vault, plumb_db_t *db, const plumb_uuid_t *account,
-                          const plumb_uuid_t *id, const char *fields, size_t length, plumb_err_t *err);
+int plumb_credential_seal(plumb_buf_t *out, plumb_vault_t *vault, plumb_db_t *db,
+                          const plumb_uuid_t *account, const plumb_uuid_t *id, const char *fields,
+                          size_t length, plumb_err_t *err);
 
 /* Fill what a job takes from its credential. */
 void plumb_credential_to_job(const plumb_credential_t *credential, plumb_job_t *job);

@@ -1,8 +1,9 @@
 /* PostgreSQL: one connection, its prepared statements, and errors sorted by what the caller can do.
  *
- * A connection belongs to one thread at a time.  Every call is bounded by a deadline of the client, since a wait
- * for a synchronous standby is bounded by no server setting.  After DB_AWAY and DB_UNKNOWN the
- * connection is closed; the next call connects again, no sooner than the back-off allows. */
+ * A connection belongs to one thread at a time.  Every call is bounded by a deadline of the client,
+ * since a wait for a synchronous standby is bounded by no server setting.  After DB_AWAY and
+ * DB_UNKNOWN the connection is closed; the next call connects again, no sooner than the back-off
+ * allows. */
 #ifndef PLUMB_DB_H
 #define PLUMB_DB_H
 
@@ -16,7 +17,8 @@
 
 #define PLUMB_PARAMS_MAX 48
 
-/* A statement: a file-scope constant beside the function that binds it.  Prepared on first use of each connection. */
+/* A statement: a file-scope constant beside the function that binds it.  Prepared on first use of
+ * each connection. */
 typedef struct plumb_stmt {
     const char *name;
     const char *sql;
@@ -46,11 +48,11 @@ void plumb_param_null(plumb_params_t *p);
 void plumb_param_bool(plumb_params_t *p, bool value);
 void plumb_param_int4(plumb_params_t *p, int32_t value);
 void plumb_param_int8(plumb_params_t *p, int64_t value);
-void plumb_param_uuid(plumb_params_t *p, const plumb_uuid_t *value);          /* NULL: SQL NULL */
-void plumb_param_text(plumb_params_t *p, const char *text);                   /* NULL: SQL NULL */
-void plumb_param_textn(plumb_params_t *p, const char *text, size_t length);   /* NULL: SQL NULL */
-void plumb_param_bytes(plumb_params_t *p, const void *data, size_t length);   /* NULL: SQL NULL */
-void plumb_param_time(plumb_params_t *p, int64_t unix_ms);                    /* timestamptz */
+void plumb_param_uuid(plumb_params_t *p, const plumb_uuid_t *value);        /* NULL: SQL NULL */
+void plumb_param_text(plumb_params_t *p, const char *text);                 /* NULL: SQL NULL */
+void plumb_param_textn(plumb_params_t *p, const char *text, size_t length); /* NULL: SQL NULL */
+void plumb_param_bytes(plumb_params_t *p, const void *data, size_t length); /* NULL: SQL NULL */
+void plumb_param_time(plumb_params_t *p, int64_t unix_ms);                  /* timestamptz */
 
 /* One-dimensional arrays: begin, then any number of elements by plumb_item_*, then end. */
 typedef enum plumb_array_type {
@@ -76,12 +78,13 @@ void plumb_item_time(plumb_params_t *p, int64_t unix_ms);
 /* ---- running ---- */
 
 /* Run `stmt`; the result (binary columns, owned: PQclear) goes to `result`, which may be NULL.
- * Errors: DB_AWAY nothing was done; DB_UNKNOWN the connection broke or the deadline passed while the statement ran
- * outside a transaction block, or in COMMIT, or a COMMIT came with a warning: it may have been done;
- * DB_CONFLICT 40001, 40P01, 55P03: nothing done, may be repeated; DB_VALUE class 22 and 23: this
- * input never works; DATABASE: anything else.  `err` names SQLSTATE and names only, never row values. */
-int plumb_db_exec(plumb_db_t *db, const plumb_stmt_t *stmt, const plumb_params_t *params, int64_t timeout_ms,
-                  PGresult **result, plumb_err_t *err);
+ * Errors: DB_AWAY nothing was done; DB_UNKNOWN the connection broke or the deadline passed while
+ * the statement ran outside a transaction block, or in COMMIT, or a COMMIT came with a warning: it
+ * may have been done; DB_CONFLICT 40001, 40P01, 55P03: nothing done, may be repeated; DB_VALUE
+ * class 22 and 23: this input never works; DATABASE: anything else.  `err` names SQLSTATE and names
+ * only, never row values. */
+int plumb_db_exec(plumb_db_t *db, const plumb_stmt_t *stmt, const plumb_params_t *params,
+                  int64_t timeout_ms, PGresult **result, plumb_err_t *err);
 
 /* BEGIN; COMMIT; ROLLBACK.  A commit that did not certainly succeed is DB_UNKNOWN. */
 int plumb_db_begin(plumb_db_t *db, int64_t timeout_ms, plumb_err_t *err);
@@ -98,8 +101,10 @@ int32_t plumb_get_int2(const PGresult *r, int row, int column);
 int32_t plumb_get_int4(const PGresult *r, int row, int column);
 int64_t plumb_get_int8(const PGresult *r, int row, int column);
 plumb_uuid_t plumb_get_uuid(const PGresult *r, int row, int column); /* NULL: nil */
-int64_t plumb_get_time(const PGresult *r, int row, int column);      /* timestamptz as Unix ms; NULL: 0 */
-const char *plumb_get_text(const PGresult *r, int row, int column);  /* NULL: "" (jsonb: cast to text) */
+int64_t plumb_get_time(const PGresult *r, int row,
+                       int column); /* timestamptz as Unix ms; NULL: 0 */
+const char *plumb_get_text(const PGresult *r, int row,
+                           int column); /* NULL: "" (jsonb: cast to text) */
 size_t plumb_get_length(const PGresult *r, int row, int column);
 
 #endif

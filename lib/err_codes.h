@@ -1,5 +1,6 @@
 /* The error table; included with PLUMB_ERR_CODE(name, slug, http, exit, title) defined.
  * Slugs are a contract with API clients and only grow.  Exit statuses are those of `plumb help`. */
+/* clang-format off */
 PLUMB_ERR_CODE(INTERNAL, "internal", 500, 1, "Internal error")
 PLUMB_ERR_CODE(MEMORY, "internal", 500, 1, "Out of memory")
 PLUMB_ERR_CODE(SYSTEM, "internal", 500, 1, "System error")
@@ -38,3 +39,4 @@ PLUMB_ERR_CODE(UNKNOWN_ATTRIBUTE, "unknown_attribute", 422, 1, "Unknown attribut
 PLUMB_ERR_CODE(READ_ONLY, "read_only", 422, 1, "Read-only attribute")
 PLUMB_ERR_CODE(IDEMPOTENCY, "idempotency_mismatch", 422, 7, "Idempotency key used for another request")
 PLUMB_ERR_CODE(RATE_LIMITED, "rate_limited", 429, 1, "Too many requests")
+/* clang-format on */

@@ -1,10 +1,11 @@
 /* Strict JSON for what comes from outside.
  *
  * plumb_json_read is a single pass over the text that checks every rule of reliability 5 (UTF-8, no
- * NUL, no lone surrogate, no doubled key, depth, counts, lengths, number range, exact end) and leaves
- * an array of nodes that point into the text: no allocation per value, and a subtree can be taken
- * over as text, known to be valid.  It exists because intake must check those limits before parsing,
- * and because a tree-building parser was the largest single cost of intake (docs/architecture.md). */
+ * NUL, no lone surrogate, no doubled key, depth, counts, lengths, number range, exact end) and
+ * leaves an array of nodes that point into the text: no allocation per value, and a subtree can be
+ * taken over as text, known to be valid.  It exists because intake must check those limits before
+ * parsing, and because a tree-building parser was the largest single cost of intake
+ * (docs/architecture.md). */
 #ifndef PLUMB_JSON_H
 #define PLUMB_JSON_H
 
@@ -35,8 +36,8 @@ typedef enum plumb_json_type {
  * `next` is the index just behind the value's whole subtree. */
 typedef struct plumb_json_node {
     plumb_json_type_t type;
-    uint32_t start;  /* offset of the value's first byte in the text (a string's opening quote) */
-    uint32_t end;    /* offset behind its last byte */
+    uint32_t start; /* offset of the value's first byte in the text (a string's opening quote) */
+    uint32_t end;   /* offset behind its last byte */
     uint32_t next;
     uint32_t count;  /* members or elements */
     bool escaped;    /* a string that holds at least one backslash */
@@ -56,14 +57,15 @@ typedef struct plumb_json {
 int plumb_json_read(plumb_json_t *json, const char *text, size_t length, plumb_err_t *err);
 void plumb_json_fini(plumb_json_t *json);
 
-/* Index of the member's value in object `object`, or 0 when absent (0 is the root, never a member). */
+/* Index of the member's value in object `object`, or 0 when absent (0 is the root, never a member).
+ */
 uint32_t plumb_json_member(const plumb_json_t *json, uint32_t object, const char *key);
 
 /* Does string node `node` equal `text`?  Escapes are understood. */
 bool plumb_json_equal(const plumb_json_t *json, uint32_t node, const char *text);
 
-/* Copy a string node's decoded bytes to `out` (size bytes, NUL added).  Returns the decoded length, or
- * -1 when it does not fit.  A decoded string never holds NUL. */
+/* Copy a string node's decoded bytes to `out` (size bytes, NUL added).  Returns the decoded length,
+ * or -1 when it does not fit.  A decoded string never holds NUL. */
 ptrdiff_t plumb_json_string(const plumb_json_t *json, uint32_t node, char *out, size_t size);
 
 /* The same checks, then a jansson tree.  New reference. */

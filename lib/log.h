@@ -18,7 +18,8 @@ void plumb_log_open(const char *daemon, int level);
 
 /* Log event `event` (snake_case, fixed) with pairs like "delivery=%s attempt=%u".
  * A value with spaces is written in double quotes by the caller ("reason=\"%s\""); control
- * characters and new lines are escaped here.  Under systemd each pair is also the field PLUMB_<KEY>. */
+ * characters and new lines are escaped here.  Under systemd each pair is also the field
+ * PLUMB_<KEY>. */
 void plumb_log_event(int priority, const char *event, const char *pairs, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -1,5 +1,5 @@
-/* Metrics: every series one row of metric_table.h; present from the start; labels from closed lists.
- * Counters and gauges are atomics: any thread may change them. */
+/* Metrics: every series one row of metric_table.h; present from the start; labels from closed
+ * lists. Counters and gauges are atomics: any thread may change them. */
 #ifndef PLUMB_METRICS_H
 #define PLUMB_METRICS_H
 
@@ -14,8 +14,8 @@ typedef enum plumb_metric {
     PLUMB_M_COUNT
 } plumb_metric_t;
 
-/* `label` is the value of the metric's one label ("" when it has none).  An unknown value makes a new
- * series, up to 64 a metric; beyond that they are gathered under "other". */
+/* `label` is the value of the metric's one label ("" when it has none).  An unknown value makes a
+ * new series, up to 64 a metric; beyond that they are gathered under "other". */
 void plumb_metric_add(plumb_metric_t metric, const char *label, int64_t by);
 void plumb_metric_set(plumb_metric_t metric, const char *label, int64_t value);
 /* Histograms take milliseconds. */

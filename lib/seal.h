@@ -6,9 +6,9 @@
  *               ── derives ▶ the attempt key, by which a worker seals what it keeps of an exchange;
  *                            the worker never sees any other key
  *
- * A frame is: version (1 byte, 1), key id (4, big endian), nonce (24), ciphertext of the plaintext padded
- * to 64 bytes (ISO/IEC 7816-4), tag (16).  Additional data binds purpose, account, subject, column and key id, so that a frame moved to
- * another row or column does not open. */
+ * A frame is: version (1 byte, 1), key id (4, big endian), nonce (24), ciphertext of the plaintext
+ * padded to 64 bytes (ISO/IEC 7816-4), tag (16).  Additional data binds purpose, account, subject,
+ * column and key id, so that a frame moved to another row or column does not open. */
 #ifndef PLUMB_SEAL_H
 #define PLUMB_SEAL_H
 
@@ -32,12 +32,13 @@ typedef struct plumb_seal_place {
 } plumb_seal_place_t;
 
 /* Append the frame of `plain` to `out`. */
-int plumb_seal(plumb_buf_t *out, const plumb_key_t *key, const plumb_seal_place_t *place, const void *plain,
-               size_t length, plumb_err_t *err);
+int plumb_seal(plumb_buf_t *out, const plumb_key_t *key, const plumb_seal_place_t *place,
+               const void *plain, size_t length, plumb_err_t *err);
 
-/* Append the plaintext of `frame` to `out`.  SEAL: not ours, cut, changed, moved, or another key's. */
-int plumb_seal_open(plumb_buf_t *out, const plumb_key_t *key, const plumb_seal_place_t *place, const void *frame,
-                    size_t length, plumb_err_t *err);
+/* Append the plaintext of `frame` to `out`.  SEAL: not ours, cut, changed, moved, or another key's.
+ */
+int plumb_seal_open(plumb_buf_t *out, const plumb_key_t *key, const plumb_seal_place_t *place,
+                    const void *frame, size_t length, plumb_err_t *err);
 
 /* The key id a frame names; 0 when it is no frame. */
 uint32_t plumb_seal_key_id(const void *frame, size_t length);
@@ -45,7 +46,9 @@ uint32_t plumb_seal_key_id(const void *frame, size_t length);
 /* A fresh random key. */
 void plumb_key_new(plumb_key_t *key, uint32_t id);
 
-/* The key a worker seals one attempt's exchange with. */
+/* The key a worker seals one attempt's exchange with.  Its id is fixed, since a job carries the
+ * bytes only. */
+#define PLUMB_ATTEMPT_KEY_ID 1
 void plumb_key_attempt(plumb_key_t *attempt, const plumb_key_t *data_key);
 
 /* ---- master keys ---- */
@@ -53,8 +56,8 @@ void plumb_key_attempt(plumb_key_t *attempt, const plumb_key_t *data_key);
 /* All master keys of a directory, in locked memory.  The highest id seals, the others only open. */
 typedef struct plumb_keyring plumb_keyring_t;
 
-/* Load master-<id>.key files (32 bytes as 64 hex digits).  KEY: none there, readable by others, memory
- * cannot be locked. */
+/* Load master-<id>.key files (32 bytes as 64 hex digits).  KEY: none there, readable by others,
+ * memory cannot be locked. */
 int plumb_keyring_open(plumb_keyring_t **ret, const char *dir, plumb_err_t *err);
 void plumb_keyring_destroy(plumb_keyring_t **keyring);
 
@@ -62,15 +65,17 @@ void plumb_keyring_destroy(plumb_keyring_t **keyring);
 int plumb_keyring_generate(const char *dir, uint32_t *id, plumb_err_t *err);
 
 /* Wrap and unwrap an account's key (frame with place {"account-key", account, account, "key"}). */
-int plumb_keyring_wrap(const plumb_keyring_t *keyring, plumb_buf_t *out, const plumb_uuid_t *account,
-                       const plumb_key_t *key, plumb_err_t *err);
+int plumb_keyring_wrap(const plumb_keyring_t *keyring, plumb_buf_t *out,
+                       const plumb_uuid_t *account, const plumb_key_t *key, plumb_err_t *err);
 int plumb_keyring_unwrap(const plumb_keyring_t *keyring, plumb_key_t *key, uint32_t key_id,
-                         const plumb_uuid_t *account, const void *frame, size_t length, plumb_err_t *err);
+                         const plumb_uuid_t *account, const void *frame, size_t length,
+                         plumb_err_t *err);
 
 /* Keyed hash (BLAKE2b-256) of a token's secret under a key derived from master key `master_id`
  * (0: the newest; the id used goes to `used`). */
 #define PLUMB_TOKEN_HASH 32
-int plumb_keyring_token_hash(const plumb_keyring_t *keyring, uint32_t master_id, const char *secret, size_t length,
-                             uint8_t hash[PLUMB_TOKEN_HASH], uint32_t *used, plumb_err_t *err);
+int plumb_keyring_token_hash(const plumb_keyring_t *keyring, uint32_t master_id, const char *secret,
+                             size_t length, uint8_t hash[PLUMB_TOKEN_HASH], uint32_t *used,
+                             plumb_err_t *err);
 
 #endif

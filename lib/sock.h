@@ -1,4 +1,5 @@
-/* The one place that makes ZeroMQ sockets, so that every option is set, always (docs/architecture.md). */
+/* The one place that makes ZeroMQ sockets, so that every option is set, always
+ * (docs/architecture.md). */
 #ifndef PLUMB_SOCK_H
 #define PLUMB_SOCK_H
 
@@ -24,17 +25,19 @@ zsock_t *plumb_sock_bind(plumb_sock_kind_t kind, const char *endpoint, plumb_err
 
 /* Make a socket and connect it; the peer need not be there yet.  `identity` may be NULL.
  * A PUSH or DEALER queues only on established connections (IMMEDIATE). */
-zsock_t *plumb_sock_connect(plumb_sock_kind_t kind, const char *endpoint, const char *identity, plumb_err_t *err);
+zsock_t *plumb_sock_connect(plumb_sock_kind_t kind, const char *endpoint, const char *identity,
+                            plumb_err_t *err);
 
-/* Send one frame without waiting.  1 sent; 0 the socket is full or has no peer (nothing was queued).
- * `length` above PLUMB_MESSAGE_MAX is a bug of the caller. */
+/* Send one frame without waiting.  1 sent; 0 the socket is full or has no peer (nothing was
+ * queued). `length` above PLUMB_MESSAGE_MAX is a bug of the caller. */
 int plumb_sock_send(zsock_t *sock, const void *data, size_t length);
 
 /* Send to one peer of a ROUTER.  1 sent, 0 no such peer or full. */
-int plumb_sock_send_to(zsock_t *router, const void *identity, size_t identity_length, const void *data, size_t length);
+int plumb_sock_send_to(zsock_t *router, const void *identity, size_t identity_length,
+                       const void *data, size_t length);
 
-/* Receive one single-frame message without waiting into `msg` (initialised by this call; close it with
- * zmq_msg_close).  1 got one, 0 none.  Messages with more frames are dropped and counted. */
+/* Receive one single-frame message without waiting into `msg` (initialised by this call; close it
+ * with zmq_msg_close).  1 got one, 0 none.  Messages with more frames are dropped and counted. */
 int plumb_sock_receive(zsock_t *sock, zmq_msg_t *msg);
 
 /* The same on a ROUTER: the identity frame goes to `identity`. */

@@ -1,18 +1,18 @@
 /* The plugin interface of Plumb: how to teach it a new outside service.
  *
- * A channel is one shared object <code>.so that exports one data symbol, `plumb_channel`, a table of
- * pure steps.  A step does no input or output: given the call (the lead, the credential, the last
- * reply) it either asks for one request or ends with a class of outcome.  The host does everything
- * else: connections, TLS, time-outs, size caps, the guard against private addresses, retries,
- * throttles, redaction, records.  So a step cannot block, cannot leak a socket, and is tested from
- * recorded replies.  A whole channel:
+ * A channel is one shared object <code>.so that exports one data symbol, `plumb_channel`, a table
+ * of pure steps.  A step does no input or output: given the call (the lead, the credential, the
+ * last reply) it either asks for one request or ends with a class of outcome.  The host does
+ * everything else: connections, TLS, time-outs, size caps, the guard against private addresses,
+ * retries, throttles, redaction, records.  So a step cannot block, cannot leak a socket, and is
+ * tested from recorded replies.  A whole channel:
  *
  *     #include <plumb/channel.h>
  *
  *     static const plumb_field_t fields[] = {
  *         {.name = "url", .type = PLUMB_FIELD_URL, .flags = PLUMB_REQUIRED, .title = "Address"},
- *         {.name = "key", .type = PLUMB_FIELD_TEXT, .flags = PLUMB_REQUIRED | PLUMB_SECRET, .title = "API key"},
- *         {0}};
+ *         {.name = "key", .type = PLUMB_FIELD_TEXT, .flags = PLUMB_REQUIRED | PLUMB_SECRET, .title
+ * = "API key"}, {0}};
  *
  *     static plumb_step_t acme_send(plumb_call_t *call)
  *     {
@@ -28,12 +28,13 @@
  *         PLUMB_CHANNEL_HEAD, .code = "acme", .title = "Acme", .version = "1.0.0",
  *         .fields = fields, .send = acme_send};
  *
- * Rules: the symbol is set by member name; everything else is static; no state outlives a call (what a later step
- * or a retry needs goes into the checkpoint); JSON values are jansson's, and what `call` points to is borrowed
- * until the step returns; no thread, no file, no socket, no signal, no exit.
+ * Rules: the symbol is set by member name; everything else is static; no state outlives a call
+ * (what a later step or a retry needs goes into the checkpoint); JSON values are jansson's, and
+ * what `call` points to is borrowed until the step returns; no thread, no file, no socket, no
+ * signal, no exit.
  *
- * Changes of the ABI (members are only ever appended, so that an older plugin's smaller table still loads):
- *   1  first version
+ * Changes of the ABI (members are only ever appended, so that an older plugin's smaller table still
+ * loads): 1  first version
  */
 #ifndef PLUMB_CHANNEL_H
 #define PLUMB_CHANNEL_H
@@ -51,14 +52,15 @@
 #define PLUMB_EXPORT __attribute__((visibility("default")))
 
 /* The members that the loader checks before it looks at anything else. */
-#define PLUMB_CHANNEL_HEAD .magic = PLUMB_CHANNEL_MAGIC, .abi = PLUMB_CHANNEL_ABI, .size = sizeof(plumb_channel_t)
+#define PLUMB_CHANNEL_HEAD                                                                         \
+    .magic = PLUMB_CHANNEL_MAGIC, .abi = PLUMB_CHANNEL_ABI, .size = sizeof(plumb_channel_t)
 
 /* ---- what a credential consists of ---- */
 
 typedef enum plumb_field_type {
     PLUMB_FIELD_TEXT,
-    PLUMB_FIELD_URL,  /* https (http in development), no userinfo, no address literal */
-    PLUMB_FIELD_INT,  /* between min and max */
+    PLUMB_FIELD_URL, /* https (http in development), no userinfo, no address literal */
+    PLUMB_FIELD_INT, /* between min and max */
     PLUMB_FIELD_BOOL,
     PLUMB_FIELD_ENUM, /* one of choices, "a|b|c" */
     PLUMB_FIELD_MAP,  /* names to texts */
@@ -80,8 +82,8 @@ typedef struct plumb_field_row {
     const char *help;
 } plumb_field_t;
 
-/* A limit the service sets.  `key`: the field whose value names who is limited (a URL counts by scheme,
- * host and port); NULL: the credential; "": the whole channel. */
+/* A limit the service sets.  `key`: the field whose value names who is limited (a URL counts by
+ * scheme, host and port); NULL: the credential; "": the whole channel. */
 typedef struct plumb_limit {
     const char *key;
     uint32_t per_kilosecond; /* calls in 1,000 s; 0 ends the table */
@@ -93,18 +95,19 @@ typedef struct plumb_limit {
 typedef enum plumb_verb {
     PLUMB_VERB_SEND,   /* make the record */
     PLUMB_VERB_UPDATE, /* bring the record `external_id` to the lead's present state */
-    PLUMB_VERB_PROBE,  /* is the record of this delivery there?  ok: yes (set the external id); gone: no */
-    PLUMB_VERB_TEST,   /* does the credential work? */
+    PLUMB_VERB_PROBE, /* is the record of this delivery there?  ok: yes (set the external id); gone:
+                         no */
+    PLUMB_VERB_TEST,  /* does the credential work? */
     PLUMB_VERB_REFRESH /* renew the token: plumb_credential_update */
 } plumb_verb_t;
 
 typedef struct plumb_reply {
-    int status;            /* HTTP status, or SMTP's last */
-    const char *body;      /* NUL follows; at most worker.response_keep bytes */
+    int status;       /* HTTP status, or SMTP's last */
+    const char *body; /* NUL follows; at most worker.response_keep bytes */
     size_t length;
-    bool truncated;        /* the service sent more */
-    json_t *json;          /* the body, when it is JSON; else NULL */
-    int64_t retry_after_ms; /* from the header of a 429 or 503; 0 none */
+    bool truncated;           /* the service sent more */
+    json_t *json;             /* the body, when it is JSON; else NULL */
+    int64_t retry_after_ms;   /* from the header of a 429 or 503; 0 none */
     const char *content_type; /* "" when absent */
 } plumb_reply_t;
 
@@ -122,7 +125,8 @@ typedef struct plumb_host {
     void (*request)(plumb_call_t *call, const char *method, const char *url);
     void (*header)(plumb_call_t *call, const char *name, const char *value);
     void (*body)(plumb_call_t *call, const char *content_type, const void *data, size_t length);
-    void (*mail)(plumb_call_t *call, const char *url, const char *from, const char *user, const char *password);
+    void (*mail)(plumb_call_t *call, const char *url, const char *from, const char *user,
+                 const char *password);
     void (*mail_to)(plumb_call_t *call, const char *address);
     const char *(*reply_header)(plumb_call_t *call, const char *name);
     void (*external_id)(plumb_call_t *call, const char *id);
@@ -130,26 +134,29 @@ typedef struct plumb_host {
     void (*retry_after)(plumb_call_t *call, int64_t ms);
     void (*credential_update)(plumb_call_t *call, json_t *fields);
     void (*log)(plumb_call_t *call, const char *sentence);
-    char *(*format)(plumb_call_t *call, const char *format, ...) __attribute__((format(printf, 2, 3)));
+    char *(*format)(plumb_call_t *call, const char *format, ...)
+        __attribute__((format(printf, 2, 3)));
     char *(*escape_url)(plumb_call_t *call, const char *text, size_t length);
     char *(*base64)(plumb_call_t *call, const void *data, size_t length);
-    ptrdiff_t (*unbase64)(plumb_call_t *call, const char *text, size_t length, void *out, size_t size);
-    void (*hmac_sha256)(const void *key, size_t key_length, const void *data, size_t length, uint8_t out[32]);
+    ptrdiff_t (*unbase64)(plumb_call_t *call, const char *text, size_t length, void *out,
+                          size_t size);
+    void (*hmac_sha256)(const void *key, size_t key_length, const void *data, size_t length,
+                        uint8_t out[32]);
 } plumb_host_t;
 
 struct plumb_call {
     const plumb_host_t *host;
     void *host_private;
     plumb_verb_t verb;
-    unsigned stage;             /* 0 at first; then what the last plumb_ask named */
-    unsigned attempt;           /* 1 at first */
-    const char *delivery;       /* UUID; the idempotency key outward, the same in every attempt */
-    const char *external_id;    /* known record, "" none */
-    int64_t now;                /* Unix seconds; pinned for a replay: never ask a clock yourself */
-    json_t *lead;               /* object: "id", the lead's attributes by API name, "data" */
-    json_t *fields;             /* object: the credential's fields, checked and with initial values */
-    json_t *mapped;             /* object: what the field mapping made */
-    json_t *checkpoint;         /* object, yours to change: kept over steps, retries and crashes */
+    unsigned stage;          /* 0 at first; then what the last plumb_ask named */
+    unsigned attempt;        /* 1 at first */
+    const char *delivery;    /* UUID; the idempotency key outward, the same in every attempt */
+    const char *external_id; /* known record, "" none */
+    int64_t now;             /* Unix seconds; pinned for a replay: never ask a clock yourself */
+    json_t *lead;            /* object: "id", the lead's attributes by API name, "data" */
+    json_t *fields;          /* object: the credential's fields, checked and with initial values */
+    json_t *mapped;          /* object: what the field mapping made */
+    json_t *checkpoint;      /* object, yours to change: kept over steps, retries and crashes */
     const plumb_reply_t *reply; /* of the last request; NULL in stage 0 */
 };
 
@@ -163,15 +170,16 @@ enum {
 typedef enum plumb_schedule { PLUMB_SCHEDULE_SERVICE, PLUMB_SCHEDULE_MAIL } plumb_schedule_t;
 
 typedef struct plumb_channel {
-    uint32_t magic, abi, size;   /* PLUMB_CHANNEL_HEAD */
-    const char *code;            /* [a-z0-9]{1,32}; equals the file name without .so */
+    uint32_t magic, abi, size; /* PLUMB_CHANNEL_HEAD */
+    const char *code;          /* [a-z0-9]{1,32}; equals the file name without .so */
     const char *title;
-    const char *version;         /* of the plugin: "1.0.0" */
+    const char *version; /* of the plugin: "1.0.0" */
     unsigned flags;
     plumb_schedule_t schedule;   /* which waits between tries */
     const plumb_field_t *fields; /* required; ends with a zero row */
     const plumb_limit_t *limits; /* ends with a zero row; NULL: none */
-    const char *mapping;         /* default field mapping, JSON text; NULL: the channel uses the lead as it is */
+    const char
+        *mapping; /* default field mapping, JSON text; NULL: the channel uses the lead as it is */
     /* NULL: good.  Else one sentence about the first bad field, whose name goes to `field`. */
     const char *(*validate_credentials)(const json_t *fields, const char **field);
     plumb_step_t (*send)(plumb_call_t *call);            /* required */
@@ -189,10 +197,10 @@ static inline void plumb_request(plumb_call_t *call, const char *method, const c
     call->host->request(call, method, url);
 }
 
-/* Begin a mail: url smtp://host:port (STARTTLS is required) or smtps://host; user NULL: no authentication.
- * The body is the whole message with its headers. */
-static inline void plumb_mail(plumb_call_t *call, const char *url, const char *from, const char *user,
-                              const char *password)
+/* Begin a mail: url smtp://host:port (STARTTLS is required) or smtps://host; user NULL: no
+ * authentication. The body is the whole message with its headers. */
+static inline void plumb_mail(plumb_call_t *call, const char *url, const char *from,
+                              const char *user, const char *password)
 {
     call->host->mail(call, url, from, user, password);
 }
@@ -203,10 +211,11 @@ static inline void plumb_mail_to(plumb_call_t *call, const char *address)
 }
 
 /* A header; a value with control characters makes the call end as `bug`. */
-#define plumb_header(call, name, ...) \
+#define plumb_header(call, name, ...)                                                              \
     (call)->host->header((call), (name), (call)->host->format((call), __VA_ARGS__))
 
-static inline void plumb_body(plumb_call_t *call, const char *content_type, const void *data, size_t length)
+static inline void plumb_body(plumb_call_t *call, const char *content_type, const void *data,
+                              size_t length)
 {
     call->host->body(call, content_type, data, length);
 }
@@ -238,8 +247,9 @@ static inline plumb_step_t plumb_end(plumb_call_t *call, plumb_outcome_t outcome
 }
 
 /* End with a sentence for the owner (no personal data). */
-#define plumb_end_because(call, outcome, ...) \
-    ((call)->host->detail((call), (call)->host->format((call), __VA_ARGS__)), plumb_end((call), (outcome)))
+#define plumb_end_because(call, outcome, ...)                                                      \
+    ((call)->host->detail((call), (call)->host->format((call), __VA_ARGS__)),                      \
+     plumb_end((call), (outcome)))
 
 /* What an HTTP status means where the service says nothing special. */
 static inline plumb_outcome_t plumb_outcome_of_status(int status)
@@ -294,7 +304,8 @@ static inline const char *plumb_reply_header(plumb_call_t *call, const char *nam
     return call->host->reply_header(call, name);
 }
 
-/* Formatted text, percent-encoded text, base64: memory of the call, freed by the host after the step. */
+/* Formatted text, percent-encoded text, base64: memory of the call, freed by the host after the
+ * step. */
 #define plumb_format(call, ...) ((call)->host->format((call), __VA_ARGS__))
 
 static inline char *plumb_escape_url(plumb_call_t *call, const char *text, size_t length)
@@ -308,13 +319,14 @@ static inline char *plumb_base64(plumb_call_t *call, const void *data, size_t le
 }
 
 /* Decode to `out`; returns the bytes, or -1: not base64 or too long.  Padding may be missing. */
-static inline ptrdiff_t plumb_unbase64(plumb_call_t *call, const char *text, size_t length, void *out, size_t size)
+static inline ptrdiff_t plumb_unbase64(plumb_call_t *call, const char *text, size_t length,
+                                       void *out, size_t size)
 {
     return call->host->unbase64(call, text, length, out, size);
 }
 
-static inline void plumb_hmac_sha256(plumb_call_t *call, const void *key, size_t key_length, const void *data,
-                                     size_t length, uint8_t out[32])
+static inline void plumb_hmac_sha256(plumb_call_t *call, const void *key, size_t key_length,
+                                     const void *data, size_t length, uint8_t out[32])
 {
     call->host->hmac_sha256(key, key_length, data, length, out);
 }

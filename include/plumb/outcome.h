@@ -1,4 +1,5 @@
-/* What one attempt of a delivery came to: one enum for the wire, the tables, the metrics and plugins. */
+/* What one attempt of a delivery came to: one enum for the wire, the tables, the metrics and
+ * plugins. */
 #ifndef PLUMB_OUTCOME_H
 #define PLUMB_OUTCOME_H
 

@@ -1,5 +1,6 @@
 /* The result classes, one row each: PLUMB_OUTCOME(name, charged), `charged` when it spends a try.
- * Included with PLUMB_OUTCOME defined; the names are a contract (metrics, API, plugins) and only grow. */
+ * Included with PLUMB_OUTCOME defined; the names are a contract (metrics, API, plugins) and only
+ * grow. */
 PLUMB_OUTCOME(ok, 0)          /* the service took it */
 PLUMB_OUTCOME(duplicate, 0)   /* the service has it already: success */
 PLUMB_OUTCOME(retry, 1)       /* nothing sent, or 408, 425, 5xx */

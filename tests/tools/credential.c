@@ -1,6 +1,7 @@
-/* Connects a service for a test: seals the fields, writes the credential and its link, prints the id. */
-#include "conf.h"
+/* Connects a service for a test: seals the fields, writes the credential and its link, prints the
+ * id. */
 #include "credential.h"
+#include "conf.h"
 
 #include <getopt.h>
 #include <stdio.h>
@@ -16,12 +17,14 @@ typedef struct wanted {
 static const plumb_stmt_t insert_credential = {
     .name = "test_insert_credential",
     .params = 4,
-    .sql = "INSERT INTO credentials (account_id, id, channel, name, sealed) VALUES ($1, $2, $3, 'test', $4)"};
+    .sql = "INSERT INTO credentials (account_id, id, channel, name, sealed) VALUES ($1, $2, $3, "
+           "'test', $4)"};
 
 static const plumb_stmt_t insert_link = {
     .name = "test_insert_link",
     .params = 5,
-    .sql = "INSERT INTO credential_links (account_id, id, credential_id, project_id, quiz_id) VALUES ($1, $2, $3, $4, $5)"};
+    .sql = "INSERT INTO credential_links (account_id, id, credential_id, project_id, quiz_id) "
+           "VALUES ($1, $2, $3, $4, $5)"};
 
 static int read_id(plumb_uuid_t *id, const char *text)
 {
@@ -37,20 +40,33 @@ static int read_arguments(wanted_t *w, int argc, char **argv)
     int rc = 0, option;
     while (rc == 0 && (option = getopt_long(argc, argv, "", table, NULL)) != -1) {
         switch (option) {
-        case 'c': w->config = optarg; break;
-        case 'a': rc = read_id(&w->account, optarg); break;
-        case 'p': rc = read_id(&w->project, optarg); break;
-        case 'q': rc = read_id(&w->quiz, optarg); break;
-        case 'h': w->channel = optarg; break;
-        case 'f': w->fields = optarg; break;
-        default: rc = -1;
+        case 'c':
+            w->config = optarg;
+            break;
+        case 'a':
+            rc = read_id(&w->account, optarg);
+            break;
+        case 'p':
+            rc = read_id(&w->project, optarg);
+            break;
+        case 'q':
+            rc = read_id(&w->quiz, optarg);
+            break;
+        case 'h':
+            w->channel = optarg;
+            break;
+        case 'f':
+            w->fields = optarg;
+            break;
+        default:
+            rc = -1;
         }
     }
     return rc == 0 && w->config != NULL && w->channel != NULL && w->fields != NULL ? 0 : -1;
 }
 
-static int write_rows(plumb_db_t *db, const wanted_t *w, const plumb_uuid_t *id, const plumb_buf_t *sealed,
-                      plumb_err_t *err)
+static int write_rows(plumb_db_t *db, const wanted_t *w, const plumb_uuid_t *id,
+                      const plumb_buf_t *sealed, plumb_err_t *err)
 {
     plumb_uuid_t link = plumb_uuid_new();
     plumb_params_t *p = plumb_params_new();
@@ -71,7 +87,8 @@ static int write_rows(plumb_db_t *db, const wanted_t *w, const plumb_uuid_t *id,
     return rc;
 }
 
-static int connect_service(const wanted_t *w, const plumb_conf_t *conf, const plumb_uuid_t *id, plumb_err_t *err)
+static int connect_service(const wanted_t *w, const plumb_conf_t *conf, const plumb_uuid_t *id,
+                           plumb_err_t *err)
 {
     plumb_db_t *db = NULL;
     plumb_keyring_t *keyring = NULL;
@@ -83,7 +100,8 @@ static int connect_service(const wanted_t *w, const plumb_conf_t *conf, const pl
     if (rc == 0)
         rc = plumb_vault_new(&vault, keyring, err);
     if (rc == 0)
-        rc = plumb_credential_seal(&sealed, vault, db, &w->account, id, w->fields, strlen(w->fields), err);
+        rc = plumb_credential_seal(&sealed, vault, db, &w->account, id, w->fields,
+                                   strlen(w->fields), err);
     if (rc == 0)
         rc = write_rows(db, w, id, &sealed, err);
     plumb_buf_fini(&sealed);
@@ -99,8 +117,10 @@ int main(int argc, char **argv)
     plumb_conf_t conf = {0};
     plumb_err_t err = {0};
     if (read_arguments(&w, argc, argv) != 0) {
-        fprintf(stderr, "usage: credential --config FILE --account ID --project ID [--quiz ID] --channel CODE "
-                        "--fields JSON\n");
+        fprintf(
+            stderr,
+            "usage: credential --config FILE --account ID --project ID [--quiz ID] --channel CODE "
+            "--fields JSON\n");
         return 2;
     }
     plumb_uuid_t id = plumb_uuid_new();

@@ -1,8 +1,9 @@
 /* A load generator for POST /api/v1/leads: one thread, epoll, kept-alive connections.
  *
- * Each lead has a body and an Idempotency-Key of its own.  A lead that got 503, or whose connection broke, is sent
- * again under the same key with the same body until it has a final answer: what a careful sender does.
- * The ledger has one line for each final answer: key status lead-id latency_us tries. */
+ * Each lead has a body and an Idempotency-Key of its own.  A lead that got 503, or whose connection
+ * broke, is sent again under the same key with the same body until it has a final answer: what a
+ * careful sender does. The ledger has one line for each final answer: key status lead-id latency_us
+ * tries. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -34,9 +35,9 @@ typedef struct options {
 typedef struct conn {
     int fd; /* -1: not connected */
     bool busy, sent;
-    int64_t lead;      /* number of the lead under way */
-    int64_t begun_us;  /* its first try */
-    int64_t due_us;    /* not before */
+    int64_t lead;     /* number of the lead under way */
+    int64_t begun_us; /* its first try */
+    int64_t due_us;   /* not before */
     unsigned tries;
     char request[4096];
     size_t request_length, written;
@@ -80,21 +81,24 @@ static void die(const char *what)
 
 static int write_body(const options_t *o, int64_t n, char *out, size_t size)
 {
-    return snprintf(
-        out, size,
-        "{\"data\":{\"type\":\"leads\",\"attributes\":{\"userId\":\"%s\",\"projectId\":\"%s\",\"quizId\":\"%s\","
-        "\"name\":\"Анна Каренина %" PRId64 "\",\"phone\":\"+79%09" PRId64 "\",\"email\":\"anna.%" PRId64
-        "@mail.example\",\"externalId\":\"%s-%" PRId64 "\",\"utmSource\":\"yandex\",\"utmMedium\":\"cpc\","
-        "\"utmCampaign\":\"spring-sale\",\"utmContent\":\"banner-240x400\",\"utmTerm\":\"кухни на заказ\","
-        "\"ipAddress\":\"198.51.100.%" PRId64 "\",\"referer\":\"https://shop.example/kitchens?step=4\","
-        "\"fingerprint\":\"fp-%016" PRIx64 "\",\"data\":{\"answers\":["
-        "{\"question\":\"Какой формы кухня?\",\"answer\":\"Угловая, с островом\"},"
-        "{\"question\":\"Бюджет\",\"answer\":\"до 350 000\"},"
-        "{\"question\":\"Когда нужна?\",\"answer\":\"В течение месяца\"},"
-        "{\"question\":\"Комментарий\",\"answer\":\"Позвоните после шести, пожалуйста\"}],\"sentUs\":%" PRId64
-        "}}}}",
-        o->user, o->project, o->quiz, n, n % 1000000000, n, o->prefix, n, n % 250 + 1, (uint64_t)n * 2654435761u,
-        o->stamp ? wall_us() : n);
+    return snprintf(out, size,
+                    "{\"data\":{\"type\":\"leads\",\"attributes\":{\"userId\":\"%s\",\"projectId\":"
+                    "\"%s\",\"quizId\":\"%s\","
+                    "\"name\":\"Анна Каренина %" PRId64 "\",\"phone\":\"+79%09" PRId64
+                    "\",\"email\":\"anna.%" PRId64 "@mail.example\",\"externalId\":\"%s-%" PRId64
+                    "\",\"utmSource\":\"yandex\",\"utmMedium\":\"cpc\","
+                    "\"utmCampaign\":\"spring-sale\",\"utmContent\":\"banner-240x400\",\"utmTerm\":"
+                    "\"кухни на заказ\","
+                    "\"ipAddress\":\"198.51.100.%" PRId64
+                    "\",\"referer\":\"https://shop.example/kitchens?step=4\","
+                    "\"fingerprint\":\"fp-%016" PRIx64 "\",\"data\":{\"answers\":["
+                    "{\"question\":\"Какой формы кухня?\",\"answer\":\"Угловая, с островом\"},"
+                    "{\"question\":\"Бюджет\",\"answer\":\"до 350 000\"},"
+                    "{\"question\":\"Когда нужна?\",\"answer\":\"В течение месяца\"},"
+                    "{\"question\":\"Комментарий\",\"answer\":\"Позвоните после шести, "
+                    "пожалуйста\"}],\"sentUs\":%" PRId64 "}}}}",
+                    o->user, o->project, o->quiz, n, n % 1000000000, n, o->prefix, n, n % 250 + 1,
+                    (uint64_t)n * 2654435761u, o->stamp ? wall_us() : n);
 }
 
 static void build_request(const options_t *o, conn_t *c)
@@ -104,11 +108,12 @@ static void build_request(const options_t *o, conn_t *c)
     char key[96] = "";
     if (o->idempotency)
         snprintf(key, sizeof key, "Idempotency-Key: %s-%" PRId64 "\r\n", o->prefix, c->lead);
-    int n = snprintf(c->request, sizeof c->request,
-                     "POST /api/v1/leads HTTP/1.1\r\nHost: %s:%d\r\nAuthorization: Bearer %s\r\n"
-                     "Content-Type: application/vnd.api+json\r\nAccept: application/vnd.api+json\r\n"
-                     "%sContent-Length: %d\r\n\r\n%s",
-                     o->host, o->port, o->token, key, length, body);
+    int n =
+        snprintf(c->request, sizeof c->request,
+                 "POST /api/v1/leads HTTP/1.1\r\nHost: %s:%d\r\nAuthorization: Bearer %s\r\n"
+                 "Content-Type: application/vnd.api+json\r\nAccept: application/vnd.api+json\r\n"
+                 "%sContent-Length: %d\r\n\r\n%s",
+                 o->host, o->port, o->token, key, length, body);
     if (n < 0 || (size_t)n >= sizeof c->request) {
         errno = EMSGSIZE;
         die("request");
@@ -132,7 +137,8 @@ static void connect_now(load_t *l, conn_t *c)
         die("socket");
     int one = 1;
     setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    if (connect(c->fd, (struct sockaddr *)&l->address, sizeof l->address) != 0 && errno != EINPROGRESS) {
+    if (connect(c->fd, (struct sockaddr *)&l->address, sizeof l->address) != 0 &&
+        errno != EINPROGRESS) {
         disconnect(c);
         return;
     }
@@ -155,7 +161,8 @@ static void try_again(load_t *l, conn_t *c, bool broken, int64_t wait_us)
 static bool flush_request(conn_t *c)
 {
     while (c->written < c->request_length) {
-        ssize_t n = send(c->fd, c->request + c->written, c->request_length - c->written, MSG_NOSIGNAL);
+        ssize_t n =
+            send(c->fd, c->request + c->written, c->request_length - c->written, MSG_NOSIGNAL);
         if (n < 0)
             return errno == EAGAIN;
         c->written += (size_t)n;
@@ -208,7 +215,8 @@ static void finish(load_t *l, conn_t *c, int status)
     if (l->ledger != NULL) {
         char id[37];
         lead_id(c->answer, id);
-        fprintf(l->ledger, "%s-%" PRId64 " %d %s %" PRId64 " %u\n", l->o.prefix, c->lead, status, id, us, c->tries);
+        fprintf(l->ledger, "%s-%" PRId64 " %d %s %" PRId64 " %u\n", l->o.prefix, c->lead, status,
+                id, us, c->tries);
     }
     c->busy = false;
     c->sent = false;
@@ -368,12 +376,14 @@ static void report(load_t *l)
     double rate = (double)l->by_status[201] / seconds;
     double p50 = quantile_ms(l, 0.5), p90 = quantile_ms(l, 0.9), p99 = quantile_ms(l, 0.99);
     if (l->o.json)
-        printf("{\"done\":%" PRId64 ",\"accepted\":%" PRId64 ",\"seconds\":%.3f,\"per_second\":%.1f,"
+        printf("{\"done\":%" PRId64 ",\"accepted\":%" PRId64
+               ",\"seconds\":%.3f,\"per_second\":%.1f,"
                "\"p50_ms\":%.3f,\"p90_ms\":%.3f,\"p99_ms\":%.3f,\"repeats\":%" PRId64
                ",\"cpu_s\":%.3f,\"statuses\":{",
                l->done, l->by_status[201], seconds, rate, p50, p90, p99, l->repeats, cpu);
     else
-        printf("done %" PRId64 ", accepted %" PRId64 " in %.3f s: %.1f/s, p50 %.3f p90 %.3f p99 %.3f ms, %" PRId64
+        printf("done %" PRId64 ", accepted %" PRId64
+               " in %.3f s: %.1f/s, p50 %.3f p90 %.3f p99 %.3f ms, %" PRId64
                " repeats, cpu %.3f s; ",
                l->done, l->by_status[201], seconds, rate, p50, p90, p99, l->repeats, cpu);
     const char *comma = "";
@@ -405,42 +415,78 @@ static void read_url(options_t *o, char *url)
 static void read_options(options_t *o, int argc, char **argv)
 {
     static const struct option table[] = {
-        {"url", 1, NULL, 'u'},         {"token", 1, NULL, 't'},   {"user", 1, NULL, 'U'},
-        {"project", 1, NULL, 'P'},     {"quiz", 1, NULL, 'Q'},    {"connections", 1, NULL, 'c'},
-        {"count", 1, NULL, 'n'},       {"seconds", 1, NULL, 's'}, {"rate", 1, NULL, 'r'},
-        {"ledger", 1, NULL, 'l'},      {"prefix", 1, NULL, 'p'},  {"idempotency", 0, NULL, 'i'},
-        {"json", 0, NULL, 'j'},        {"stamp", 0, NULL, 'S'},   {NULL, 0, NULL, 0}};
+        {"url", 1, NULL, 'u'},     {"token", 1, NULL, 't'},   {"user", 1, NULL, 'U'},
+        {"project", 1, NULL, 'P'}, {"quiz", 1, NULL, 'Q'},    {"connections", 1, NULL, 'c'},
+        {"count", 1, NULL, 'n'},   {"seconds", 1, NULL, 's'}, {"rate", 1, NULL, 'r'},
+        {"ledger", 1, NULL, 'l'},  {"prefix", 1, NULL, 'p'},  {"idempotency", 0, NULL, 'i'},
+        {"json", 0, NULL, 'j'},    {"stamp", 0, NULL, 'S'},   {NULL, 0, NULL, 0}};
     int option;
     while ((option = getopt_long(argc, argv, "", table, NULL)) != -1) {
         switch (option) {
-        case 'u': read_url(o, optarg); break;
-        case 't': o->token = optarg; break;
-        case 'U': o->user = optarg; break;
-        case 'P': o->project = optarg; break;
-        case 'Q': o->quiz = optarg; break;
-        case 'c': o->connections = atoi(optarg); break;
-        case 'n': o->count = atoll(optarg); break;
-        case 's': o->seconds = atoll(optarg); break;
-        case 'r': o->rate = atoll(optarg); break;
-        case 'l': o->ledger = optarg; break;
-        case 'p': o->prefix = optarg; break;
-        case 'i': o->idempotency = true; break;
-        case 'j': o->json = true; break;
-        case 'S': o->stamp = true; break;
-        default: exit(2);
+        case 'u':
+            read_url(o, optarg);
+            break;
+        case 't':
+            o->token = optarg;
+            break;
+        case 'U':
+            o->user = optarg;
+            break;
+        case 'P':
+            o->project = optarg;
+            break;
+        case 'Q':
+            o->quiz = optarg;
+            break;
+        case 'c':
+            o->connections = atoi(optarg);
+            break;
+        case 'n':
+            o->count = atoll(optarg);
+            break;
+        case 's':
+            o->seconds = atoll(optarg);
+            break;
+        case 'r':
+            o->rate = atoll(optarg);
+            break;
+        case 'l':
+            o->ledger = optarg;
+            break;
+        case 'p':
+            o->prefix = optarg;
+            break;
+        case 'i':
+            o->idempotency = true;
+            break;
+        case 'j':
+            o->json = true;
+            break;
+        case 'S':
+            o->stamp = true;
+            break;
+        default:
+            exit(2);
         }
     }
     if (o->host == NULL || o->connections < 1 || (o->count == 0 && o->seconds == 0)) {
-        fprintf(stderr, "usage: load --url http://ADDRESS:PORT --token T --user U --project P --quiz Q\n"
-                        "            (--count N | --seconds S) [--connections C] [--rate PER_SECOND] [--prefix TEXT]\n"
-                        "            [--ledger FILE] [--idempotency] [--stamp] [--json]\n");
+        fprintf(stderr,
+                "usage: load --url http://ADDRESS:PORT --token T --user U --project P --quiz Q\n"
+                "            (--count N | --seconds S) [--connections C] [--rate PER_SECOND] "
+                "[--prefix TEXT]\n"
+                "            [--ledger FILE] [--idempotency] [--stamp] [--json]\n");
         exit(2);
     }
 }
 
 int main(int argc, char **argv)
 {
-    load_t l = {.o = {.token = "", .user = "", .project = "", .quiz = "", .prefix = "load", .connections = 64}};
+    load_t l = {.o = {.token = "",
+                      .user = "",
+                      .project = "",
+                      .quiz = "",
+                      .prefix = "load",
+                      .connections = 64}};
     read_options(&l.o, argc, argv);
     l.address = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)l.o.port)};
     if (inet_pton(AF_INET, l.o.host, &l.address.sin_addr) != 1) {
