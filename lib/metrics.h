@@ -8,17 +8,18 @@
 #include <stdint.h>
 
 typedef enum plumb_metric {
-#define PLUMB_METRIC(id, name, kind, daemon, label, help) PLUMB_M_##id,
+#define PLUMB_METRIC(id, name, kind, daemon, labels, help) PLUMB_M_##id,
 #include "metric_table.h"
 #undef PLUMB_METRIC
     PLUMB_M_COUNT
 } plumb_metric_t;
 
-/* `label` is the value of the metric's one label ("" when it has none).  An unknown value makes a
- * new series, up to 64 a metric; beyond that they are gathered under "other". */
+/* `label` holds the values of the metric's labels, joined by commas ("webhooks,ok"; "" when it has
+ * none).  An unknown value makes a new series, up to 256 a metric; beyond that they are gathered
+ * under "other". */
 void plumb_metric_add(plumb_metric_t metric, const char *label, int64_t by);
 void plumb_metric_set(plumb_metric_t metric, const char *label, int64_t value);
-/* Histograms take milliseconds. */
+/* Histograms take milliseconds; BATCH ones a plain count. */
 void plumb_metric_observe_ms(plumb_metric_t metric, const char *label, double ms);
 
 /* Prometheus text of the rows that belong to `daemon` ("all" rows too). */
