@@ -1,5 +1,5 @@
-/* Every series, one row each; included with PLUMB_METRIC(id, name, kind, daemon, labels, help) defined.
- *   kind    COUNTER, GAUGE, or a histogram by its buckets: REQUEST, ATTEMPT, LATENCY, BATCH
+/* Every series, one row each; included with PLUMB_METRIC(id, name, kind, daemon, labels, help)
+ * defined. kind    COUNTER, GAUGE, or a histogram by its buckets: REQUEST, ATTEMPT, LATENCY, BATCH
  *   daemon  who shows it: "ingest", "broker", "worker", "tracker", "all"
  *   labels  "" or one or two names joined by a comma; values are given joined the same way */
 /* clang-format off */
