@@ -41,6 +41,7 @@ static bool send_command(PGconn *conn, const command_t *c)
 {
     if (c->text != NULL)
         return PQsendQuery(conn, c->text);
+    assert(c->stmt != NULL);
     if (c->preparing != NULL)
         return PQsendPrepare(conn, c->stmt->name, c->stmt->sql, c->stmt->params,
                              c->preparing->types);

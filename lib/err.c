@@ -30,10 +30,10 @@ static size_t copy_text(char *out, size_t size, const char *text)
 /* Sentences are written beside the error first: their arguments may point into it. */
 #define SENTENCE_MAX 2048
 
-int plumb_err_set(plumb_err_t *err, plumb_code_t code, const char *format, ...)
+void plumb_err_fill(plumb_err_t *err, plumb_code_t code, const char *format, ...)
 {
     if (err == NULL)
-        return -(int)code;
+        return;
     char text[SENTENCE_MAX];
     va_list args;
     va_start(args, format);
@@ -41,7 +41,6 @@ int plumb_err_set(plumb_err_t *err, plumb_code_t code, const char *format, ...)
     va_end(args);
     err->code = code;
     copy_text(err->text, sizeof err->text, text);
-    return -(int)code;
 }
 
 int plumb_err_add(plumb_err_t *err, const char *format, ...)

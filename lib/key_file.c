@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define HEX (2 * PLUMB_KEY_BYTES)
+#define HEX ((size_t)2 * PLUMB_KEY_BYTES)
 
 /* The id in a name like master-7.key; 0: another file. */
 static uint32_t id_of_name(const char *name)

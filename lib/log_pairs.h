@@ -26,8 +26,8 @@ typedef struct plumb_log_pairs {
 void plumb_log_pairs(plumb_log_pairs_t *pairs, const char *format, va_list args)
     __attribute__((format(printf, 2, 0)));
 
-/* Write "key=value key=\"two words\"" to `out` (size bytes): quoted where needed, control
+/* Write "key=value key=\"two words\"" to `text` (size bytes): quoted where needed, control
  * characters escaped.  Returns the length. */
-size_t plumb_log_pairs_text(const plumb_log_pairs_t *pairs, char *out, size_t size);
+size_t plumb_log_pairs_text(const plumb_log_pairs_t *pairs, char *text, size_t size);
 
 #endif

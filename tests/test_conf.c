@@ -388,10 +388,11 @@ static void makes_paths(void **state)
     assert_int_equal(plumb_conf_endpoint(&conf, "", "jobs", out, sizeof out, &err), 0);
     assert_int_equal(strlen(out), strlen("ipc://") + 107);
     char longest[256];
-    strcpy(longest, out);
+    snprintf(longest, sizeof longest, "%s", out);
     assert_int_equal(plumb_conf_endpoint(&conf, longest, "x", out, sizeof out, &err), 0);
     assert_true(plumb_conf_endpoint(&conf, "", "jobs1", out, sizeof out, &err) < 0);
-    assert_true(plumb_conf_endpoint(&conf, strcat(longest, "1"), "x", out, sizeof out, &err) < 0);
+    snprintf(longest + strlen(longest), 2, "1");
+    assert_true(plumb_conf_endpoint(&conf, longest, "x", out, sizeof out, &err) < 0);
     plumb_conf_fini(&conf);
 }
 

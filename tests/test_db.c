@@ -1,5 +1,6 @@
 /* The database connection against a real server: values, errors by what was done, faults. */
 #include "clock.h"
+#include "count.h"
 #include "db.h"
 #include "pg.h"
 
@@ -15,7 +16,6 @@
 
 #include <cmocka.h>
 
-#define COUNT(array) (sizeof(array) / sizeof *(array))
 #define LONG_MS 20000
 
 static plumb_err_t err;
@@ -139,7 +139,7 @@ static void add_arrays(plumb_params_t *p, const plumb_uuid_t *id)
     static const plumb_array_type_t types[] = {
         PLUMB_ARRAY_BOOL, PLUMB_ARRAY_BYTES, PLUMB_ARRAY_INT8, PLUMB_ARRAY_INT4,
         PLUMB_ARRAY_TEXT, PLUMB_ARRAY_TIME,  PLUMB_ARRAY_UUID};
-    for (size_t i = 0; i < COUNT(types); i++) {
+    for (size_t i = 0; i < PLUMB_COUNT(types); i++) {
         plumb_array_begin(p, types[i]);
         for (int n = 0; n < 2; n++) {
             if (types[i] == PLUMB_ARRAY_BOOL)
@@ -153,7 +153,7 @@ static void add_arrays(plumb_params_t *p, const plumb_uuid_t *id)
             else if (types[i] == PLUMB_ARRAY_TEXT)
                 plumb_item_textn(p, "{\"k\": 1}", n == 0 ? 8 : 2);
             else if (types[i] == PLUMB_ARRAY_TIME)
-                plumb_item_time(p, n * 1000);
+                plumb_item_time(p, n * INT64_C(1000));
             else
                 plumb_item_uuid(p, id);
         }
@@ -198,7 +198,7 @@ static void large_and_empty_arrays(void **state)
         1};
     static const int sizes[] = {0, 1, 500, 100000};
     plumb_params_t *p = plumb_params_new();
-    for (size_t i = 0; i < COUNT(sizes); i++) {
+    for (size_t i = 0; i < PLUMB_COUNT(sizes); i++) {
         plumb_params_clear(p);
         plumb_array_begin(p, PLUMB_ARRAY_INT4);
         for (int n = 1; n <= sizes[i]; n++)
@@ -218,7 +218,7 @@ static void null_then_value(void **state)
     static const plumb_stmt_t late = {"late_type", "SELECT coalesce($1::jsonb, '0')::text", 1};
     plumb_params_t *p = plumb_params_new();
     const char *const wants[] = {"0", "[1]", "0", "[1]"};
-    for (size_t i = 0; i < COUNT(wants); i++) {
+    for (size_t i = 0; i < PLUMB_COUNT(wants); i++) {
         plumb_params_clear(p);
         if (i % 2 == 0)
             plumb_param_null(p);
@@ -258,7 +258,7 @@ static void error_classes(void **state)
     };
     plumb_db_t *db = *state;
     script(db, "CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t VALUES (1, 'x')");
-    for (size_t i = 0; i < COUNT(cases); i++) {
+    for (size_t i = 0; i < PLUMB_COUNT(cases); i++) {
         script(db, ""); /* connect again where the last case took the connection away */
         int rc = plumb_db_script(db, cases[i].sql, LONG_MS, &err);
         want(cases[i].sql, rc, cases[i].code);
@@ -525,7 +525,7 @@ static void session_settings(void **state)
              pg_conninfo());
     plumb_db_t *db = connected_to(conninfo);
     plumb_params_t *p = plumb_params_new();
-    for (size_t i = 0; i < COUNT(cases); i++) {
+    for (size_t i = 0; i < PLUMB_COUNT(cases); i++) {
         plumb_params_clear(p);
         plumb_param_text(p, cases[i].name);
         PGresult *r = ask(db, &setting, p);

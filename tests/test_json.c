@@ -194,7 +194,7 @@ static char *repeat(const char *before, const char *unit, size_t count, const ch
     char *at = stpcpy(text, before);
     for (size_t i = 0; i < count; i++)
         at = stpcpy(at, unit);
-    strcpy(at, after);
+    stpcpy(at, after);
     return text;
 }
 

@@ -54,6 +54,7 @@ static int by_bytes(const void *a, const void *b)
 
 #define THREADS 4
 #define EACH 20000
+#define ALL ((size_t)THREADS * EACH)
 
 static void *make_ids(void *ids)
 {
@@ -65,14 +66,14 @@ static void *make_ids(void *ids)
 static void differs_between_threads(void **state)
 {
     (void)state;
-    plumb_uuid_t *ids = calloc(THREADS * EACH, sizeof *ids);
+    plumb_uuid_t *ids = calloc(ALL, sizeof *ids);
     pthread_t threads[THREADS];
     for (size_t t = 0; t < THREADS; t++)
-        assert_int_equal(pthread_create(&threads[t], NULL, make_ids, ids + t * EACH), 0);
+        assert_int_equal(pthread_create(&threads[t], NULL, make_ids, &ids[t * EACH]), 0);
     for (size_t t = 0; t < THREADS; t++)
         pthread_join(threads[t], NULL);
-    qsort(ids, THREADS * EACH, sizeof *ids, by_bytes);
-    for (size_t i = 1; i < THREADS * EACH; i++)
+    qsort(ids, ALL, sizeof *ids, by_bytes);
+    for (size_t i = 1; i < ALL; i++)
         assert_true(plumb_uuid_compare(&ids[i - 1], &ids[i]) != 0);
     free(ids);
 }
