@@ -26,9 +26,15 @@ typedef struct plumb_err {
 void plumb_err_fill(plumb_err_t *err, plumb_code_t code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+static inline int plumb_err_return(plumb_code_t code)
+{
+    return -(int)code;
+}
+
 /* The same as an expression that is -code: a macro, so that a reader of one file, static analysis
  * included, sees that it is never 0. */
-#define plumb_err_set(err, code, ...) (plumb_err_fill((err), (code), __VA_ARGS__), -(int)(code))
+#define plumb_err_set(err, code, ...)                                                              \
+    (plumb_err_fill((err), (code), __VA_ARGS__), plumb_err_return(code))
 
 /* Put what was being done before the cause that `err` holds: "<new>: <old>".  Returns its -code. */
 int plumb_err_add(plumb_err_t *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
