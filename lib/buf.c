@@ -16,6 +16,13 @@ void plumb_buf_fini(plumb_buf_t *buf)
     *buf = (plumb_buf_t){0};
 }
 
+void plumb_buf_wipe(plumb_buf_t *buf)
+{
+    if (buf != NULL && buf->data != NULL)
+        explicit_bzero(buf->data, buf->capacity);
+    plumb_buf_fini(buf);
+}
+
 void plumb_buf_clear(plumb_buf_t *buf)
 {
     buf->length = 0;
@@ -43,6 +50,11 @@ static bool reserve(plumb_buf_t *buf, size_t more)
     buf->data = data;
     buf->capacity = capacity;
     return true;
+}
+
+void plumb_buf_reserve(plumb_buf_t *buf, size_t more)
+{
+    reserve(buf, more);
 }
 
 void plumb_buf_put(plumb_buf_t *buf, const void *data, size_t length)

@@ -15,7 +15,10 @@ typedef struct plumb_buf {
 } plumb_buf_t;
 
 void plumb_buf_fini(plumb_buf_t *buf);  /* safe on zeroes */
+void plumb_buf_wipe(plumb_buf_t *buf);  /* the same, and leaves zeroes behind: for secrets */
 void plumb_buf_clear(plumb_buf_t *buf); /* keeps the memory */
+/* Make room: what grows no further is not moved, so that a secret leaves no copy behind. */
+void plumb_buf_reserve(plumb_buf_t *buf, size_t more);
 void plumb_buf_put(plumb_buf_t *buf, const void *data, size_t length);
 void plumb_buf_text(plumb_buf_t *buf, const char *text);
 void plumb_buf_printf(plumb_buf_t *buf, const char *format, ...)

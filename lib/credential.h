@@ -14,7 +14,7 @@ typedef struct plumb_credential {
     bool enabled, suspended, accepts_tests;
     char channel[33];
     char queue[64];      /* "integration-<channel>" */
-    plumb_buf_t secrets; /* msgpack map of the fields, as jobs carry it; owned */
+    plumb_buf_t secrets; /* msgpack map of the fields, as jobs carry it; owned, wiped */
     plumb_buf_t mapping; /* JSON text or empty; owned */
     plumb_buf_t keys;    /* memory of the throttle keys; owned */
     plumb_throttle_t throttles[PLUMB_THROTTLES_MAX];
@@ -25,7 +25,7 @@ typedef struct plumb_credential {
 
 /* The SELECT list that plumb_credential_from_row reads: of credentials `c` LEFT JOIN channels `h`
  * ON h.code = c.channel. */
-#define PLUMB_CREDENTIAL_COLUMNS 10
+#define PLUMB_CREDENTIAL_COLUMNS 11
 extern const char plumb_credential_select_list[];
 
 /* Open one row.  The caller releases with _fini, also after an error.  SEAL, KEY: cannot be opened.

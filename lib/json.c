@@ -213,11 +213,12 @@ static int say_where(const reader_t *r, plumb_err_t *err)
                          r->scan.at == r->scan.end ? "unexpected end" : r->scan.wrong);
 }
 
-int plumb_json_read(plumb_json_t *json, const char *text, size_t length, plumb_err_t *err)
+static int read_text(plumb_json_t *json, const char *text, size_t length, bool stored,
+                     plumb_err_t *err)
 {
     if (length > UINT32_MAX - 1)
         return plumb_err_set(err, PLUMB_E_BAD_JSON, "%zu bytes, want less than 4 GiB", length);
-    reader_t r = {.scan = {text, text + length, NULL}, .json = json};
+    reader_t r = {.scan = {.at = text, .end = text + length, .any_number = stored}, .json = json};
     json->text = text;
     json->length = length;
     json->count = 0;
@@ -227,6 +228,16 @@ int plumb_json_read(plumb_json_t *json, const char *text, size_t length, plumb_e
     if (r.scan.wrong == NULL)
         return plumb_err_set(err, PLUMB_E_MEMORY, "no memory to read JSON of %zu bytes", length);
     return say_where(&r, err);
+}
+
+int plumb_json_read(plumb_json_t *json, const char *text, size_t length, plumb_err_t *err)
+{
+    return read_text(json, text, length, false, err);
+}
+
+int plumb_json_read_stored(plumb_json_t *json, const char *text, size_t length, plumb_err_t *err)
+{
+    return read_text(json, text, length, true, err);
 }
 
 void plumb_json_fini(plumb_json_t *json)

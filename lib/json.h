@@ -55,6 +55,10 @@ typedef struct plumb_json {
 /* Read `text`; on error the position is named ("line 3, column 14: …").  `json` may be reused: its
  * memory is kept between calls.  Codes: BAD_JSON; MEMORY. */
 int plumb_json_read(plumb_json_t *json, const char *text, size_t length, plumb_err_t *err);
+
+/* The same for text that PostgreSQL made of jsonb, which writes numbers out: what is an accepted
+ * 1e300 has 301 digits there.  A number of any length is good and, out of int64, a REAL. */
+int plumb_json_read_stored(plumb_json_t *json, const char *text, size_t length, plumb_err_t *err);
 void plumb_json_fini(plumb_json_t *json);
 
 /* Index of the member's value in object `object`, or 0 when absent (0 is the root, never a member).

@@ -255,7 +255,9 @@ bool plumb_scan_number(plumb_scan_t *scan, plumb_json_type_t *type, int64_t *int
     *type = scan->at == whole_end ? PLUMB_JSON_INTEGER : PLUMB_JSON_REAL;
     bool fits = *type == PLUMB_JSON_INTEGER ? to_integer(from, scan->at, integer)
                                             : is_in_range(from, scan->at, exponent);
-    if (!fits) {
+    if (!fits && scan->any_number) {
+        *type = PLUMB_JSON_REAL;
+    } else if (!fits) {
         scan->at = from;
         return plumb_scan_refuse(scan, "number out of range");
     }

@@ -12,6 +12,7 @@
 typedef struct plumb_scan {
     const char *at, *end;
     const char *wrong;
+    bool any_number; /* one out of range is a REAL instead of refused */
 } plumb_scan_t;
 
 /* Say what is wrong at `scan->at`.  Returns false. */

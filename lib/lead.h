@@ -75,10 +75,12 @@ int plumb_lead_body_pack(plumb_buf_t *out, const plumb_lead_t *lead, plumb_err_t
 /* Append the JSON object of all attributes (null where not set) in table order. */
 void plumb_lead_attributes_json(plumb_buf_t *out, const plumb_lead_t *lead);
 
-/* "account_id, id, version, sealed_key, sealed, user_id, …" for SELECT: fixed columns, then the
- * unsealed attributes in table order, all but uuids as text; PLUMB_LEAD_COLUMNS of them.  `alias`
- * such as "l". */
+/* "account_id, id, version, sealed_key, sealed, user_id, …" for SELECT: the fixed columns as they
+ * are, then the unsealed attributes in table order, each as the text that `value` holds;
+ * PLUMB_LEAD_COLUMNS of them.  `alias` such as "l". */
 #define PLUMB_LEAD_COLUMNS_FIXED 5
+#define PLUMB_LEAD_ATTRS_SEALED 4
+#define PLUMB_LEAD_COLUMNS (PLUMB_LEAD_COLUMNS_FIXED + PLUMB_LEAD_ATTRS - PLUMB_LEAD_ATTRS_SEALED)
 void plumb_lead_select_list(plumb_buf_t *out, const char *alias);
 
 /* Fill `lead` from row `row` of such a SELECT, whose first column of it is `column`; slices point
