@@ -75,6 +75,11 @@ void plumb_item_textn(plumb_params_t *p, const char *text, size_t length); /* NU
 void plumb_item_bytes(plumb_params_t *p, const void *data, size_t length); /* NULL: SQL NULL */
 void plumb_item_time(plumb_params_t *p, int64_t unix_ms);
 
+/* An array of a type of ours, whose two ids the server knows; its elements come encoded, each
+ * behind its length (4 bytes, big endian): append `count` of them at once, then plumb_array_end. */
+void plumb_array_begin_of(plumb_params_t *p, uint32_t array, uint32_t element);
+void plumb_items_encoded(plumb_params_t *p, const void *data, size_t length, uint32_t count);
+
 /* ---- running ---- */
 
 /* Run `stmt`; the result (binary columns, owned: PQclear) goes to `result`, which may be NULL.

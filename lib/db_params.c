@@ -202,17 +202,22 @@ static Oid array_of(plumb_array_type_t type)
     return NO_TYPE;
 }
 
-void plumb_array_begin(plumb_params_t *p, plumb_array_type_t type)
+void plumb_array_begin_of(plumb_params_t *p, uint32_t array, uint32_t element)
 {
-    char *head = param(p, array_of(type), HEAD);
-    p->items_of = type;
+    char *head = param(p, array, HEAD);
+    p->items_of = element;
     p->items = 0;
     if (head == NULL)
         return;
     store32(head, 1);
     store32(head + HEAD_FLAGS, 0);
-    store32(head + HEAD_TYPE, type);
+    store32(head + HEAD_TYPE, element);
     store32(head + HEAD_LOWER, 1);
+}
+
+void plumb_array_begin(plumb_params_t *p, plumb_array_type_t type)
+{
+    plumb_array_begin_of(p, array_of(type), type);
 }
 
 void plumb_array_end(plumb_params_t *p)
@@ -240,6 +245,13 @@ static inline char *item(plumb_params_t *p, plumb_array_type_t type, size_t size
     p->items++;
     store32(at, (uint32_t)size);
     return at == NULL ? NULL : at + 4;
+}
+
+void plumb_items_encoded(plumb_params_t *p, const void *data, size_t length, uint32_t count)
+{
+    assert(p->items_of != NO_TYPE);
+    store_bytes(extend(p, length), data, length);
+    p->items += count;
 }
 
 void plumb_item_null(plumb_params_t *p)
