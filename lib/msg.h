@@ -144,7 +144,9 @@ typedef struct plumb_held {
     bool done; /* LOST: its worker had reported it done */
 } plumb_held_t;
 
-#define PLUMB_HELD_MAX 4096 /* items in one list message */
+#define PLUMB_HELD_MAX 4096   /* items in one list message */
+#define PLUMB_QUEUES_MAX 1024 /* names in HELLO and BEACON */
+#define PLUMB_LANES_MAX 1024  /* credentials in BEACON */
 
 /* All messages but JOB and RESULT; members that a type does not use stay zero. */
 typedef struct plumb_note {
