@@ -33,7 +33,7 @@ int plumb_lead_attr_find(const char *name, size_t length)
 {
     for (int i = 0; i < PLUMB_LEAD_ATTRS; i++) {
         const char *row = plumb_lead_attrs[i].name;
-        if (strncmp(row, name, length) == 0 && row[length] == '\0')
+        if (strlen(row) == length && memcmp(row, name, length) == 0)
             return i;
     }
     return -1;

@@ -1,0 +1,252 @@
+/* Account keys: who gets which, from where, by many threads at once. */
+#include "store.h"
+#include "vault.h"
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define STATEMENT_MS 20000
+#define MANY 700 /* more than the table holds */
+
+static plumb_err_t err;
+
+static void want(const char *what, int rc, int code)
+{
+    if (rc != code)
+        fail_msg("%s: got %d, want %d (%s)", what, rc, code, err.text);
+}
+
+static int open_store(void **state)
+{
+    *state = store_new();
+    return 0;
+}
+
+static int close_store(void **state)
+{
+    store_destroy((store_t **)state);
+    return 0;
+}
+
+static plumb_key_t key_of(plumb_vault_t *vault, plumb_db_t *db, const plumb_uuid_t *account,
+                          uint32_t id)
+{
+    plumb_key_t key = {0};
+    want("key", plumb_vault_key(vault, db, account, id, &key, &err), 0);
+    return key;
+}
+
+static void same_key(const plumb_key_t *a, const plumb_key_t *b)
+{
+    assert_int_equal(a->id, b->id);
+    assert_memory_equal(a->bytes, b->bytes, sizeof a->bytes);
+}
+
+/* Give the account a further key, as a rotation does. */
+static plumb_key_t add_key(store_t *s, const plumb_uuid_t *account, uint32_t id)
+{
+    static const plumb_stmt_t insert = {"add_key",
+                                        "INSERT INTO account_keys (account_id, key_id, wrapped) "
+                                        "VALUES ($1, $2, $3)",
+                                        3};
+    plumb_key_t key;
+    plumb_buf_t wrapped = {0};
+    plumb_params_t *p = plumb_params_new();
+    plumb_key_new(&key, id);
+    want("wrap", plumb_keyring_wrap(s->keyring, &wrapped, account, &key, &err), 0);
+    plumb_param_uuid(p, account);
+    plumb_param_int4(p, (int32_t)id);
+    plumb_param_bytes(p, wrapped.data, wrapped.length);
+    want("insert", plumb_db_exec(s->db, &insert, p, STATEMENT_MS, NULL, &err), 0);
+    plumb_params_destroy(&p);
+    plumb_buf_fini(&wrapped);
+    return key;
+}
+
+static plumb_vault_t *fresh_vault(store_t *s)
+{
+    plumb_vault_t *vault = NULL;
+    want("vault", plumb_vault_new(&vault, s->keyring, &err), 0);
+    return vault;
+}
+
+/* ---- one account ---- */
+
+static void first_key_is_made_once(void **state)
+{
+    store_t *s = *state;
+    plumb_uuid_t account = store_account(s);
+    plumb_key_t newest = key_of(s->vault, s->db, &account, 0);
+    plumb_key_t first = key_of(s->vault, s->db, &account, 1);
+    assert_int_equal(newest.id, 1);
+    same_key(&newest, &first);
+    want("again", plumb_vault_create(s->vault, s->db, &account, &err), -PLUMB_E_DB_VALUE);
+    plumb_uuid_t other = store_account(s);
+    plumb_key_t others = key_of(s->vault, s->db, &other, 0);
+    assert_memory_not_equal(others.bytes, first.bytes, sizeof first.bytes);
+}
+
+static void rolled_back_key_is_not_remembered(void **state)
+{
+    store_t *s = *state;
+    plumb_uuid_t account = store_account(s);
+    plumb_key_t key;
+    store_script(s, "DELETE FROM account_keys");
+    want("begin", plumb_db_begin(s->db, STATEMENT_MS, &err), 0);
+    want("create", plumb_vault_create(s->vault, s->db, &account, &err), 0);
+    plumb_db_rollback(s->db);
+    want("key", plumb_vault_key(s->vault, s->db, &account, 0, &key, &err), -PLUMB_E_KEY);
+}
+
+static void known_key_needs_no_database(void **state)
+{
+    store_t *s = *state;
+    plumb_uuid_t account = store_account(s);
+    plumb_key_t first = key_of(s->vault, s->db, &account, 0);
+    plumb_key_t again = key_of(s->vault, NULL, &account, 0); /* no statement is run */
+    plumb_key_t by_id = key_of(s->vault, NULL, &account, 1);
+    same_key(&again, &first);
+    same_key(&by_id, &first);
+}
+
+static void absent_keys_are_refused(void **state)
+{
+    store_t *s = *state;
+    plumb_uuid_t account = store_account(s), nobody = plumb_uuid_new();
+    plumb_key_t key;
+    want("no account", plumb_vault_key(s->vault, s->db, &nobody, 0, &key, &err), -PLUMB_E_KEY);
+    want("no key", plumb_vault_key(s->vault, s->db, &account, 2, &key, &err), -PLUMB_E_KEY);
+    assert_non_null(strstr(err.text, "no key 2"));
+    add_key(s, &account, 2); /* it is looked for again */
+    assert_int_equal(key_of(s->vault, s->db, &account, 2).id, 2);
+}
+
+static void newest_is_the_highest(void **state)
+{
+    store_t *s = *state;
+    plumb_uuid_t account = store_account(s);
+    plumb_key_t first = key_of(s->vault, s->db, &account, 0);
+    plumb_key_t second = add_key(s, &account, 2), third = add_key(s, &account, 10);
+    plumb_key_t still = key_of(s->vault, NULL, &account, 0); /* for a minute */
+    same_key(&still, &first);
+    plumb_vault_t *other = fresh_vault(s); /* as after that minute */
+    plumb_key_t old = key_of(other, s->db, &account, 2);
+    plumb_key_t newest = key_of(other, s->db, &account, 0);
+    plumb_key_t oldest = key_of(other, s->db, &account, 1);
+    plumb_key_t again = key_of(other, NULL, &account, 0);
+    same_key(&old, &second);
+    same_key(&newest, &third);
+    same_key(&oldest, &first);
+    same_key(&again, &third);
+    plumb_vault_destroy(&other);
+}
+
+static void foreign_frames_do_not_open(void **state)
+{
+    store_t *s = *state;
+    plumb_uuid_t account = store_account(s);
+    plumb_key_t key;
+    add_key(s, &account, 2);
+    store_script(s, "UPDATE account_keys k SET wrapped = o.wrapped FROM account_keys o WHERE "
+                    "k.key_id = 2 AND o.account_id = k.account_id AND o.key_id = 1");
+    want("key of another id", plumb_vault_key(s->vault, s->db, &account, 2, &key, &err),
+         -PLUMB_E_SEAL);
+    store_script(s, "UPDATE account_keys SET wrapped = '\\x00'");
+    want("no frame", plumb_vault_key(s->vault, s->db, &account, 1, &key, &err), -PLUMB_E_SEAL);
+}
+
+static void absent_vault_is_destroyed(void **state)
+{
+    (void)state;
+    plumb_vault_t *none = NULL;
+    plumb_vault_destroy(&none);
+    plumb_vault_destroy(NULL);
+}
+
+/* ---- many ---- */
+
+typedef struct crowd {
+    store_t *store;
+    plumb_uuid_t accounts[MANY];
+    plumb_key_t keys[MANY];
+} crowd_t;
+
+static crowd_t *new_crowd(store_t *s)
+{
+    crowd_t *c = calloc(1, sizeof *c);
+    c->store = s;
+    store_script(s, "BEGIN");
+    for (int i = 0; i < MANY; i++) {
+        c->accounts[i] = store_account(s);
+        c->keys[i] = key_of(s->vault, s->db, &c->accounts[i], 1);
+    }
+    store_script(s, "COMMIT");
+    return c;
+}
+
+static void more_accounts_than_the_table_holds(void **state)
+{
+    crowd_t *c = new_crowd(*state);
+    for (int round = 0; round < 2; round++)
+        for (int i = 0; i < MANY; i++) {
+            plumb_key_t key =
+                key_of(c->store->vault, c->store->db, &c->accounts[i], (uint32_t)round);
+            same_key(&key, &c->keys[i]);
+        }
+    free(c);
+}
+
+static void *ask_for_all(void *self)
+{
+    crowd_t *c = self;
+    plumb_db_t *db = store_connect(c->store);
+    plumb_err_t why;
+    void *wrong = NULL;
+    for (int i = 0; i < MANY * 4; i++) {
+        int n = i * 37 % MANY;
+        plumb_key_t key = {0};
+        if (plumb_vault_key(c->store->vault, db, &c->accounts[n], (uint32_t)i % 2, &key, &why) <
+                0 ||
+            memcmp(&key, &c->keys[n], sizeof key) != 0)
+            wrong = c;
+    }
+    plumb_db_destroy(&db);
+    return wrong;
+}
+
+static void threads_share_it(void **state)
+{
+    crowd_t *c = new_crowd(*state);
+    pthread_t threads[4];
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, ask_for_all, c), 0);
+    for (int i = 0; i < 4; i++) {
+        void *wrong = NULL;
+        pthread_join(threads[i], &wrong);
+        assert_null(wrong);
+    }
+    free(c);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(first_key_is_made_once, open_store, close_store),
+        cmocka_unit_test_setup_teardown(rolled_back_key_is_not_remembered, open_store, close_store),
+        cmocka_unit_test_setup_teardown(known_key_needs_no_database, open_store, close_store),
+        cmocka_unit_test_setup_teardown(absent_keys_are_refused, open_store, close_store),
+        cmocka_unit_test_setup_teardown(newest_is_the_highest, open_store, close_store),
+        cmocka_unit_test_setup_teardown(foreign_frames_do_not_open, open_store, close_store),
+        cmocka_unit_test(absent_vault_is_destroyed),
+        cmocka_unit_test_setup_teardown(more_accounts_than_the_table_holds, open_store,
+                                        close_store),
+        cmocka_unit_test_setup_teardown(threads_share_it, open_store, close_store),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
