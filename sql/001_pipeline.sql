@@ -182,7 +182,9 @@ CREATE TABLE deliveries (
     PRIMARY KEY (account_id, id),
     CHECK ((state = 'queued') <= (epoch IS NOT NULL AND queued_at IS NOT NULL AND attempt > 0))
 ) PARTITION BY RANGE (id);
-CREATE INDEX deliveries_of_lead ON deliveries (account_id, lead_id);
+-- Not led by the account: on a table that was never analyzed an index that shares the key's first column ties with the
+-- key for a look-up by (account_id, id), wins, and reads all of the account.
+CREATE INDEX deliveries_of_lead ON deliveries (lead_id);
 CREATE INDEX deliveries_due ON deliveries (credential_id, due_at) WHERE state = 'pending';
 CREATE INDEX deliveries_queued ON deliveries (queued_at, id) WHERE state = 'queued';
 CREATE INDEX deliveries_waiting ON deliveries (credential_id, id) WHERE state IN ('held', 'ambiguous');
@@ -258,25 +260,40 @@ CREATE FUNCTION plumb_id_floor(moment timestamptz) RETURNS uuid
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 AS $$ SELECT (lpad(to_hex((extract(epoch FROM moment) * 1000)::bigint), 12, '0') || '70008000000000000000')::uuid $$;
 
--- Make the partitions of the months from `since` to `until` that are missing, and the default one, which takes
--- ids of any other time, so that a wrong clock never refuses a lead.
+-- Move what the default partition of `parent` took of a month into a partition of its own.  A table is made and then
+-- attached, since CREATE TABLE … PARTITION OF would stop all who read or write `parent`.
+CREATE FUNCTION plumb_make_partition(parent text, month timestamp) RETURNS boolean
+LANGUAGE plpgsql AS $$
+DECLARE
+    part text := parent || to_char(month, '_YYYY_MM');
+    key text := CASE parent WHEN 'attempts' THEN 'delivery_id' ELSE 'id' END;
+    low uuid := plumb_id_floor(month AT TIME ZONE 'UTC');
+    high uuid := plumb_id_floor((month + interval '1 month') AT TIME ZONE 'UTC');
+BEGIN
+    IF to_regclass(part) IS NOT NULL THEN
+        RETURN false;
+    END IF;
+    EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING ALL)', part, parent);
+    EXECUTE format('LOCK TABLE %I IN ACCESS EXCLUSIVE MODE', parent || '_default');
+    EXECUTE format('WITH late AS (DELETE FROM %I WHERE %I >= %L AND %I < %L RETURNING *) INSERT INTO %I SELECT * FROM late',
+                   parent || '_default', key, low, key, high, part);
+    EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', parent, part, low, high);
+    RETURN true;
+END $$;
+
+-- Make the partitions of the months from `since` to `until` that are missing; returns how many.  Ids of any other time
+-- are in the default partitions, so that a wrong clock never refuses a lead.
 CREATE FUNCTION plumb_make_partitions(since timestamptz, until timestamptz) RETURNS integer
 LANGUAGE plpgsql AS $$
 DECLARE
     parent text;
     month timestamp := date_trunc('month', since AT TIME ZONE 'UTC');
-    part text;
     made integer := 0;
 BEGIN
+    PERFORM pg_advisory_xact_lock(hashtext('plumb_make_partitions'));
     WHILE month <= until AT TIME ZONE 'UTC' LOOP
         FOREACH parent IN ARRAY '{leads,deliveries,attempts,events}'::text[] LOOP
-            part := parent || to_char(month, '_YYYY_MM');
-            IF to_regclass(part) IS NULL THEN
-                EXECUTE format('CREATE TABLE %I PARTITION OF %I FOR VALUES FROM (%L) TO (%L)', part, parent,
-                               plumb_id_floor(month AT TIME ZONE 'UTC'),
-                               plumb_id_floor((month + interval '1 month') AT TIME ZONE 'UTC'));
-                made := made + 1;
-            END IF;
+            made := made + plumb_make_partition(parent, month)::integer;
         END LOOP;
         month := month + interval '1 month';
     END LOOP;
