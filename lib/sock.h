@@ -20,7 +20,11 @@ typedef enum plumb_sock_kind {
 #define PLUMB_SOCK_HWM 10000
 #define PLUMB_MESSAGE_MAX (1 << 20)
 
-/* Make a socket and bind it (ipc files get mode 0660).  NULL on error. */
+/* Endpoints are "ipc://<path>"; tcp will come together with CURVE and is refused (CONFIG).
+ *
+ * Make a socket and bind it (its file gets mode 0660; one that a dead process left is replaced, one
+ * that a process listens on is not: after a wait of 2 s, UNAVAILABLE; closing leaves it).  NULL on
+ * error. */
 zsock_t *plumb_sock_bind(plumb_sock_kind_t kind, const char *endpoint, plumb_err_t *err);
 
 /* Make a socket and connect it; the peer need not be there yet.  `identity` may be NULL.
@@ -37,7 +41,8 @@ int plumb_sock_send_to(zsock_t *router, const void *identity, size_t identity_le
                        const void *data, size_t length);
 
 /* Receive one single-frame message without waiting into `msg` (initialised by this call; close it
- * with zmq_msg_close).  1 got one, 0 none.  Messages with more frames are dropped and counted. */
+ * with zmq_msg_close).  1 got one, 0 none: there is nothing to close.  Messages with more frames
+ * are dropped and counted. */
 int plumb_sock_receive(zsock_t *sock, zmq_msg_t *msg);
 
 /* The same on a ROUTER: the identity frame goes to `identity`. */
