@@ -1,0 +1,20 @@
+/* Every option of every command, one row each; included with CLI_OPTION(id, name, value, help)
+ * defined.  `value` names what follows in usage lines; "" for a switch that takes nothing. */
+/* clang-format off */
+CLI_OPTION(STATE, "state", "DIR", "state directory (default $XDG_STATE_HOME/plumb or ~/.local/state/plumb)")
+CLI_OPTION(CONFIG, "config", "FILE", "configuration file (default DIR/plumb.conf of --state, else /etc/plumb/plumb.conf)")
+CLI_OPTION(SET, "set", "KEY=VALUE", "override one configuration key; may be repeated")
+CLI_OPTION(PORT, "port", "N", "port on 127.0.0.1; 0 picks a free one")
+CLI_OPTION(PORT_FILE, "port-file", "FILE", "write the port there once it is open")
+CLI_OPTION(DATABASE, "database", "URL", "PostgreSQL connection string")
+CLI_OPTION(DIR, "dir", "DIR", "directory of the keys, instead of the configured one")
+CLI_OPTION(SECRET, "secret", "whsec_…", "secret that signs the webhooks (others on this machine may see it: prefer --secret-file)")
+CLI_OPTION(SECRET_FILE, "secret-file", "FILE", "file that holds the secret")
+CLI_OPTION(NO_DEMO, "no-demo", "", "no demo account, no receiver, no first lead")
+CLI_OPTION(DETACH, "detach", "", "go to the background once everything works")
+CLI_OPTION(CHECK, "check", "", "only check, change and print nothing")
+CLI_OPTION(JSON, "json", "", "machine-readable: JSON on stdout")
+CLI_OPTION(HELP_TEXTS, "help-texts", "", "with a line of help above each key")
+CLI_OPTION(NO_COLOR, "no-color", "", "no colours (also: NO_COLOR, TERM=dumb, or no terminal)")
+CLI_OPTION(HELP, "help", "", "this text")
+/* clang-format on */
