@@ -481,6 +481,45 @@ static void refuses_malformed(void **state)
     }
 }
 
+/* Every form an integer may have, read as the "clockMs" of a ping. */
+static void reads_integers(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *bytes;
+        size_t length;
+        int64_t want;
+    } cases[] = {
+        {B("\x00"), 0},
+        {B("\x7f"), 127},
+        {B("\xff"), -1},
+        {B("\xe0"), -32},
+        {B("\xcc\xff"), 255},
+        {B("\xcd\xff\xff"), 65535},
+        {B("\xce\xff\xff\xff\xff"), UINT32_MAX},
+        {B("\xcf\x7f\xff\xff\xff\xff\xff\xff\xff"), INT64_MAX},
+        {B("\xd0\x7f"), 127},
+        {B("\xd0\x80"), -128},
+        {B("\xd1\x80\0"), -32768},
+        {B("\xd2\x80\0\0\0"), INT32_MIN},
+        {B("\xd2\xff\xff\xff\xfe"), -2},
+        {B("\xd3\x80\0\0\0\0\0\0\0"), INT64_MIN},
+        {B("\xd3\0\0\0\0\0\0\0\x09"), 9},
+    };
+    for (size_t i = 0; i < PLUMB_COUNT(cases); i++) {
+        plumb_buf_t frame = {0};
+        plumb_note_t note;
+        plumb_err_t err = {0};
+        plumb_buf_put(&frame, B("\x83" NOTE "\xa7"
+                                "clockMs"));
+        plumb_buf_put(&frame, cases[i].bytes, cases[i].length);
+        assert_ok(plumb_note_decode(&note, NULL, frame.data, frame.length, &err), &err);
+        if (note.clock_ms != cases[i].want)
+            fail_msg("row %zu: got %lld", i, (long long)note.clock_ms);
+        plumb_buf_fini(&frame);
+    }
+}
+
 /* A map of `count` keys "k00001" … in the frame's `x`, the last one a repetition if wanted. */
 static void put_many_keys(plumb_buf_t *out, unsigned count, bool doubled)
 {
@@ -600,6 +639,7 @@ int main(void)
         cmocka_unit_test(restamps),
         cmocka_unit_test(survives_cuts_and_flips),
         cmocka_unit_test(refuses_malformed),
+        cmocka_unit_test(reads_integers),
         cmocka_unit_test(finds_doubled_among_many),
         cmocka_unit_test(refuses_to_encode),
         cmocka_unit_test(carries_deep_leads),
