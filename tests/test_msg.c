@@ -4,6 +4,7 @@
 #include "msg.h"
 #include "msg_check.h"
 #include "msg_samples.h"
+#include "msg_token.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -618,6 +619,67 @@ static void refuses_large_frames(void **state)
     free(frame);
 }
 
+/* ---- docs/messages.md ---- */
+
+static void load_page(plumb_buf_t *page)
+{
+    char path[4096], piece[4096];
+    size_t got;
+    const char *source = getenv("PLUMB_SOURCE");
+    snprintf(path, sizeof path, "%s/docs/messages.md", source != NULL ? source : ".");
+    FILE *file = fopen(path, "re");
+    assert_non_null(file);
+    while ((got = fread(piece, 1, sizeof piece, file)) > 0)
+        plumb_buf_put(page, piece, got);
+    fclose(file);
+}
+
+static void assert_on_page(const plumb_buf_t *page, const char *word, size_t length)
+{
+    char quoted[64];
+    snprintf(quoted, sizeof quoted, "`%.*s`", (int)length, word);
+    if (strstr(page->data, quoted) == NULL)
+        fail_msg("docs/messages.md does not know %s", quoted);
+}
+
+static void assert_keys_on_page(const plumb_buf_t *page, const plumb_buf_t *frame)
+{
+    plumb_cursor_t cursor = {(const uint8_t *)frame->data,
+                             (const uint8_t *)frame->data + frame->length};
+    plumb_token_t map = {0}, key = {0};
+    plumb_token_next(&cursor, &map);
+    for (uint64_t i = 0; i < map.number; i++) {
+        plumb_token_next(&cursor, &key);
+        plumb_token_skip(&cursor);
+        assert_on_page(page, (const char *)key.data, key.number);
+    }
+}
+
+/* The samples have every key: the page must know each, and each type and outcome. */
+static void is_documented(void **state)
+{
+    (void)state;
+    plumb_buf_t page = {0}, out = {0};
+    plumb_err_t err = {0};
+    plumb_job_t job = sample_job();
+    plumb_result_t result = sample_result();
+    load_page(&page);
+    assert_ok(plumb_job_encode(&out, &job, &err), &err);
+    assert_keys_on_page(&page, &out);
+    assert_ok(plumb_result_encode(&out, &result, &err), &err);
+    assert_keys_on_page(&page, &out);
+    for (plumb_msg_type_t type = PLUMB_MSG_ACKS; type < PLUMB_MSG_COUNT; type++) {
+        plumb_note_t note = sample_note(type);
+        assert_ok(plumb_note_encode(&out, &note, &err), &err);
+        assert_keys_on_page(&page, &out);
+        assert_on_page(&page, plumb_msg_name(type), strlen(plumb_msg_name(type)));
+    }
+    for (plumb_outcome_t outcome = 0; outcome < PLUMB_OUT_COUNT; outcome++)
+        assert_on_page(&page, plumb_outcome_name(outcome), strlen(plumb_outcome_name(outcome)));
+    plumb_buf_fini(&page);
+    plumb_buf_fini(&out);
+}
+
 static void names_types(void **state)
 {
     (void)state;
@@ -644,6 +706,7 @@ int main(void)
         cmocka_unit_test(refuses_to_encode),
         cmocka_unit_test(carries_deep_leads),
         cmocka_unit_test(refuses_large_frames),
+        cmocka_unit_test(is_documented),
         cmocka_unit_test(names_types),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
