@@ -638,7 +638,7 @@ static void assert_on_page(const plumb_buf_t *page, const char *word, size_t len
 {
     char quoted[64];
     snprintf(quoted, sizeof quoted, "`%.*s`", (int)length, word);
-    if (strstr(page->data, quoted) == NULL)
+    if (page->data == NULL || strstr(page->data, quoted) == NULL)
         fail_msg("docs/messages.md does not know %s", quoted);
 }
 
