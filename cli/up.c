@@ -91,9 +91,10 @@ static int stay(up_t *up, detach_t *detach, plumb_err_t *err)
         follow_skip(up->follow);
         up->supervisor.further = follow_fd(up->follow);
     }
-    for (bool more = false; up->supervisor.stop == 0;) {
-        supervisor_step(&up->supervisor, more ? 0 : STEP_MS);
-        more = attended && follow_print(up->follow, stderr);
+    while (up->supervisor.stop == 0) {
+        supervisor_step(&up->supervisor, STEP_MS);
+        if (attended)
+            follow_print(up->follow, stderr);
     }
     return 0;
 }
@@ -173,9 +174,7 @@ static int live(up_t *up, const char *dir, detach_t *detach)
     close_all(up);
     if (interrupted)
         return STATUS_INTERRUPTED;
-    if (rc < 0 && !ours)
-        return plumb_code_exit(err.code);
-    return rc < 0 ? STATUS_FAILED : STATUS_OK;
+    return rc < 0 ? plumb_code_exit(err.code) : STATUS_OK;
 }
 
 /* What can be refused before anything is touched. */

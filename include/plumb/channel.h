@@ -142,6 +142,7 @@ typedef struct plumb_host {
                           size_t size);
     void (*hmac_sha256)(const void *key, size_t key_length, const void *data, size_t length,
                         uint8_t out[32]);
+    void (*timeout)(plumb_call_t *call, int64_t ms);
 } plumb_host_t;
 
 struct plumb_call {
@@ -208,6 +209,13 @@ static inline void plumb_mail(plumb_call_t *call, const char *url, const char *f
 static inline void plumb_mail_to(plumb_call_t *call, const char *address)
 {
     call->host->mail_to(call, address);
+}
+
+/* Wait at most so long for this request's answer; the host's own limit (worker.call_timeout) stays
+ * above it. */
+static inline void plumb_timeout(plumb_call_t *call, int64_t ms)
+{
+    call->host->timeout(call, ms);
 }
 
 /* A header; a value with control characters makes the call end as `bug`. */

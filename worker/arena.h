@@ -1,0 +1,18 @@
+/* Memory of one step: formatted and encoded texts, all given back at once when the step returns. */
+#ifndef PLUMB_WORKER_ARENA_H
+#define PLUMB_WORKER_ARENA_H
+
+#include <stddef.h>
+
+typedef struct arena {
+    struct arena_block *blocks; /* owned; the first one is kept by arena_clear */
+} arena_t;
+
+/* `size` bytes, aligned for any type; NULL when out of memory. */
+void *arena_take(arena_t *arena, size_t size);
+
+/* Give back what was taken. */
+void arena_clear(arena_t *arena);
+void arena_fini(arena_t *arena);
+
+#endif

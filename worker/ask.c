@@ -1,0 +1,204 @@
+/* Putting a request together; what comes from outside cannot change its framing. */
+#include "ask.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BODY_KEPT_MAX 65536 /* a larger buffer is given back after its call */
+
+static bool is_plain(const char *text)
+{
+    for (; *text != '\0'; text++)
+        if ((unsigned char)*text < ' ' || *text == 0x7f)
+            return false;
+    return true;
+}
+
+static bool is_token(const char *text, size_t max)
+{
+    static const char token[] = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
+                                "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    size_t length = strspn(text, token);
+    return length > 0 && length <= max && text[length] == '\0';
+}
+
+/* Framing and routing are the host's; the last row keeps answers from being bombs. */
+static bool is_reserved(const char *name)
+{
+    static const char *const names[] = {
+        "Host",       "Content-Length", "Transfer-Encoding", "Expect",
+        "Connection", "Keep-Alive",     "Upgrade",           "TE",
+        "Trailer",    "Accept-Encoding"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcasecmp(name, names[i]) == 0)
+            return true;
+    return strncasecmp(name, "Proxy-", 6) == 0;
+}
+
+static bool append(ask_t *ask, struct curl_slist **list, const char *text)
+{
+    struct curl_slist *grown = curl_slist_append(*list, text);
+    if (grown == NULL) {
+        ask->broken = "out of memory";
+        return false;
+    }
+    *list = grown;
+    return true;
+}
+
+static bool begin(ask_t *ask, const char *url)
+{
+    if (ask->broken != NULL)
+        return false;
+    if (ask->begun)
+        ask->broken = "a step asked for two requests";
+    else if (url == NULL || url[0] == '\0' || strlen(url) > ASK_URL_MAX || !is_plain(url))
+        ask->broken = "an address is empty, too long or holds control characters";
+    ask->begun = true;
+    plumb_buf_clear(&ask->url);
+    if (ask->broken == NULL)
+        plumb_buf_text(&ask->url, url);
+    return ask->broken == NULL;
+}
+
+void ask_request(ask_t *ask, const char *method, const char *url)
+{
+    if (!begin(ask, url))
+        return;
+    if (method == NULL || !is_token(method, sizeof ask->method - 1)) {
+        ask->broken = "a method is malformed";
+        return;
+    }
+    snprintf(ask->method, sizeof ask->method, "%s", method);
+}
+
+void ask_header(ask_t *ask, const char *name, const char *value)
+{
+    if (ask->broken != NULL)
+        return;
+    if (!ask->begun || ask->mail)
+        ask->broken = "a header without an HTTP request";
+    else if (name == NULL || value == NULL || !is_token(name, 128) || !is_plain(value))
+        ask->broken = "a header holds control characters";
+    else if (is_reserved(name))
+        ask->broken = "a header that is the host's alone";
+    else if (++ask->header_count > ASK_HEADERS_MAX)
+        ask->broken = "too many headers";
+    if (ask->broken != NULL)
+        return;
+    ask->has_type = ask->has_type || strcasecmp(name, "Content-Type") == 0;
+    size_t size = strlen(name) + strlen(value) + 3;
+    char line[512], *text = size <= sizeof line ? line : malloc(size);
+    if (text == NULL) {
+        ask->broken = "out of memory";
+        return;
+    }
+    /* The library reads "Name:" as "leave it out" and "Name;" as an empty value. */
+    snprintf(text, size, value[0] == '\0' ? "%s;" : "%s: %s", name, value);
+    append(ask, &ask->headers, text);
+    if (text != line)
+        free(text);
+}
+
+void ask_body(ask_t *ask, const char *content_type, const void *data, size_t length)
+{
+    if (ask->broken != NULL)
+        return;
+    if (!ask->begun || data == NULL || ask->has_body)
+        ask->broken = "a body without a request, or a second one";
+    else if (length > ASK_BODY_MAX)
+        ask->broken = "a body above 1 MiB";
+    if (ask->broken != NULL)
+        return;
+    if (!ask->mail && content_type != NULL && !ask->has_type)
+        ask_header(ask, "Content-Type", content_type);
+    ask->has_body = true;
+    plumb_buf_clear(&ask->body);
+    plumb_buf_put(&ask->body, data, length);
+    if (ask->body.failed)
+        ask->broken = "out of memory";
+}
+
+static char *copy_text(ask_t *ask, const char *text)
+{
+    if (text == NULL)
+        return NULL;
+    if (!is_plain(text)) {
+        ask->broken = "a mail address or login holds control characters";
+        return NULL;
+    }
+    char *copy = strdup(text);
+    if (copy == NULL)
+        ask->broken = "out of memory";
+    return copy;
+}
+
+/* "<address>"; nothing in it may end it early. */
+static bool is_address(const char *text)
+{
+    return text != NULL && is_plain(text) && strpbrk(text, "<> ") == NULL && strlen(text) <= 320;
+}
+
+void ask_mail(ask_t *ask, const char *url, const char *from, const char *user, const char *password)
+{
+    if (!begin(ask, url))
+        return;
+    ask->mail = true;
+    if (!is_address(from)) {
+        ask->broken = "a sender's address is malformed";
+        return;
+    }
+    ask->from = copy_text(ask, from);
+    ask->user = copy_text(ask, user);
+    ask->password = copy_text(ask, password);
+}
+
+void ask_mail_to(ask_t *ask, const char *address)
+{
+    if (ask->broken != NULL)
+        return;
+    if (!ask->mail || !is_address(address) || address[0] == '\0')
+        ask->broken = "a recipient's address is malformed";
+    else
+        append(ask, &ask->recipients, address);
+}
+
+void ask_timeout(ask_t *ask, int64_t ms)
+{
+    if (ms > 0)
+        ask->timeout_ms = ms;
+}
+
+const char *ask_complete(const ask_t *ask)
+{
+    if (ask->broken != NULL)
+        return ask->broken;
+    if (!ask->begun)
+        return "a step asked without a request";
+    if (ask->mail && (ask->recipients == NULL || !ask->has_body))
+        return "a mail without recipient or text";
+    return NULL;
+}
+
+void ask_clear(ask_t *ask)
+{
+    plumb_buf_t url = ask->url, body = ask->body;
+    curl_slist_free_all(ask->headers);
+    curl_slist_free_all(ask->recipients);
+    free(ask->from);
+    free(ask->user);
+    free(ask->password);
+    if (body.capacity > BODY_KEPT_MAX)
+        plumb_buf_fini(&body);
+    plumb_buf_clear(&url);
+    plumb_buf_clear(&body);
+    *ask = (ask_t){.url = url, .body = body};
+}
+
+void ask_fini(ask_t *ask)
+{
+    ask_clear(ask);
+    plumb_buf_fini(&ask->url);
+    plumb_buf_fini(&ask->body);
+}
