@@ -1,0 +1,189 @@
+/* The cache of quizzes.
+ *
+ * A credential that is disabled or suspended within the cache's life may still get a row: the
+ * tracker holds or fails it then, so staleness delays a switch and loses nothing. */
+#include "catalog.h"
+
+#include "cells.h"
+#include "clock.h"
+#include "log.h"
+#include "store.h"
+
+#include <pthread.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ENTRIES 4096
+#define STALE_MAX_MS 5000 /* an old entry serves so long while another thread reads the new one */
+
+typedef struct entry {
+    cell_t cell;
+    quiz_t *quiz; /* one use is the table's; NULL: nothing yet */
+    bool loading;
+} entry_t;
+
+struct catalog {
+    const store_t *store;
+    readers_t *readers;
+    plumb_vault_t *vault;
+    int64_t life_ms;
+    pthread_mutex_t lock;
+    cells_t entries;
+};
+
+int catalog_new(catalog_t **ret, const store_t *store, readers_t *readers, plumb_vault_t *vault,
+                int64_t life_ms, plumb_err_t *err)
+{
+    catalog_t *c = calloc(1, sizeof *c);
+    *ret = c;
+    if (c == NULL)
+        return plumb_err_set(err, PLUMB_E_MEMORY, "catalog");
+    c->store = store;
+    c->readers = readers;
+    c->vault = vault;
+    c->life_ms = life_ms;
+    pthread_mutex_init(&c->lock, NULL);
+    if (!cells_init(&c->entries, sizeof(entry_t), ENTRIES)) {
+        catalog_destroy(ret);
+        return plumb_err_set(err, PLUMB_E_MEMORY, "catalog");
+    }
+    return 0;
+}
+
+void catalog_destroy(catalog_t **catalog)
+{
+    if (catalog == NULL || *catalog == NULL)
+        return;
+    catalog_t *c = *catalog;
+    for (size_t i = 0; c->entries.entries != NULL && cells_at(&c->entries, i) != NULL; i++)
+        catalog_release(((entry_t *)cells_at(&c->entries, i))->quiz);
+    cells_fini(&c->entries);
+    pthread_mutex_destroy(&c->lock);
+    free(c);
+    *catalog = NULL;
+}
+
+void catalog_release(quiz_t *quiz)
+{
+    if (quiz == NULL || atomic_fetch_sub(&quiz->users, 1) > 1)
+        return;
+    for (size_t i = 0; i < quiz->target_count; i++)
+        plumb_credential_fini(&quiz->targets[i].credential);
+    free(quiz->targets);
+    sodium_memzero(&quiz->key, sizeof quiz->key);
+    free(quiz);
+}
+
+/* ---- loading ---- */
+
+/* Of one channel the quiz's own link wins over the project's. */
+static void mark_overridden(quiz_t *quiz)
+{
+    for (size_t i = 0; i < quiz->target_count; i++) {
+        target_t *t = &quiz->targets[i];
+        for (size_t k = 0; !t->of_quiz && !t->overridden && k < quiz->target_count; k++)
+            t->overridden = quiz->targets[k].of_quiz &&
+                            strcmp(quiz->targets[k].credential.channel, t->credential.channel) == 0;
+    }
+}
+
+static int load_with(catalog_t *c, reader_t *reader, quiz_t *quiz, plumb_err_t *err)
+{
+    int rc = store_quiz(reader, quiz, err);
+    if (rc < 0 || !quiz->is_known)
+        return rc;
+    rc = plumb_vault_key(c->vault, reader->db, &quiz->account, 0, &quiz->key, err);
+    if (rc == 0)
+        rc = store_targets(c->store, reader, c->vault, quiz, err);
+    if (rc == 0)
+        mark_overridden(quiz);
+    return rc;
+}
+
+static int load(catalog_t *c, const plumb_uuid_t *account, const plumb_uuid_t *id, quiz_t **ret,
+                plumb_err_t *err)
+{
+    quiz_t *quiz = calloc(1, sizeof *quiz);
+    reader_t *reader = NULL;
+    if (quiz == NULL)
+        return plumb_err_set(err, PLUMB_E_MEMORY, "load a quiz");
+    atomic_init(&quiz->users, 1);
+    quiz->account = *account;
+    quiz->id = *id;
+    int rc = readers_take(c->readers, &reader, err);
+    if (rc == 0)
+        rc = load_with(c, reader, quiz, err);
+    readers_give(c->readers, reader);
+    quiz->loaded_ms = plumb_mono_ms();
+    if (rc == 0)
+        *ret = quiz;
+    else
+        catalog_release(quiz);
+    return rc;
+}
+
+/* ---- the table ---- */
+
+static entry_t *entry_of(catalog_t *c, const plumb_uuid_t *account, const plumb_uuid_t *id)
+{
+    bool fresh;
+    uint8_t key[32];
+    memcpy(key, account->b, 16);
+    memcpy(key + 16, id->b, 16);
+    entry_t *e = cells_find(&c->entries, key, sizeof key, &fresh);
+    if (fresh) {
+        catalog_release(e->quiz);
+        e->quiz = NULL;
+        e->loading = false;
+    }
+    return e;
+}
+
+/* The entry, if it may be used; `*wants`: this thread is to read it anew. */
+static quiz_t *look(catalog_t *c, const plumb_uuid_t *account, const plumb_uuid_t *id, bool *wants)
+{
+    int64_t now = plumb_mono_ms();
+    pthread_mutex_lock(&c->lock);
+    entry_t *e = entry_of(c, account, id);
+    int64_t age = e->quiz == NULL ? INT64_MAX : now - e->quiz->loaded_ms;
+    bool usable = age < c->life_ms || (e->loading && age < STALE_MAX_MS);
+    e->cell.used = now;
+    *wants = !usable;
+    if (!usable)
+        e->loading = true;
+    quiz_t *quiz = usable ? e->quiz : NULL;
+    if (quiz != NULL)
+        atomic_fetch_add(&quiz->users, 1);
+    pthread_mutex_unlock(&c->lock);
+    return quiz;
+}
+
+/* Put what was loaded (NULL: nothing) into the table. */
+static void keep(catalog_t *c, const plumb_uuid_t *account, const plumb_uuid_t *id, quiz_t *quiz)
+{
+    quiz_t *old = NULL;
+    pthread_mutex_lock(&c->lock);
+    entry_t *e = entry_of(c, account, id);
+    e->loading = false;
+    if (quiz != NULL) {
+        old = e->quiz;
+        atomic_fetch_add(&quiz->users, 1);
+        e->quiz = quiz;
+        e->cell.used = quiz->loaded_ms;
+    }
+    pthread_mutex_unlock(&c->lock);
+    catalog_release(old);
+}
+
+int catalog_quiz(catalog_t *catalog, const plumb_uuid_t *account, const plumb_uuid_t *id,
+                 quiz_t **quiz, plumb_err_t *err)
+{
+    bool wants;
+    *quiz = look(catalog, account, id, &wants);
+    if (!wants)
+        return 0;
+    int rc = load(catalog, account, id, quiz, err);
+    keep(catalog, account, id, *quiz);
+    return rc;
+}

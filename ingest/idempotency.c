@@ -1,0 +1,103 @@
+/* Replays.  The row itself is written by the commit of the lead (store_commit.c). */
+#include "idempotency.h"
+
+#include "datakey.h"
+#include "route.h"
+#include "shape.h"
+
+#include <sodium.h>
+#include <string.h>
+
+#define KEY_MAX 255
+
+bool idempotency_check_key(request_t *request)
+{
+    const char *key = request->door.idempotency_key;
+    if (key == NULL)
+        return true;
+    size_t length = strlen(key), good = 0;
+    while (good < length && key[good] > ' ' && key[good] <= '~')
+        good++;
+    if (length >= 1 && length <= KEY_MAX && good == length)
+        return true;
+    answer_problem(request, PLUMB_E_BAD_REQUEST, SOURCE_HEADER, "Idempotency-Key",
+                   "want 1 to 255 visible characters");
+    return false;
+}
+
+/* Open the body that is kept. */
+static int open_body(request_t *request, reader_t *reader, const stored_answer_t *stored,
+                     plumb_err_t *err)
+{
+    const plumb_uuid_t *account = &request->identity.account;
+    plumb_slice_t wrapped = {stored->sealed_key.data, stored->sealed_key.length};
+    plumb_seal_place_t place = plumb_lead_place_answer(account, &stored->lead);
+    plumb_key_t key;
+    int rc = data_key_open(&key, request->ingest->vault, reader->db, account, &stored->lead,
+                           &wrapped, &request->plain, err);
+    plumb_buf_clear(&request->answer.body);
+    if (rc == 0)
+        rc = plumb_seal_open(&request->answer.body, &key, &place, stored->sealed.data,
+                             stored->sealed.length, err);
+    sodium_memzero(&key, sizeof key);
+    return rc;
+}
+
+static int answer_again(request_t *request, reader_t *reader, const stored_answer_t *stored,
+                        plumb_err_t *err)
+{
+    char id[PLUMB_UUID_TEXT];
+    int rc = open_body(request, reader, stored, err);
+    if (rc < 0)
+        return rc;
+    plumb_buf_clear(&request->answer.headers);
+    request->answer.status = stored->status;
+    request->answer.type = NULL;
+    plumb_buf_printf(&request->answer.headers, "Location: /api/v1/leads/%s\r\n",
+                     plumb_uuid_text(&stored->lead, id));
+    answer_header(request, "Idempotency-Replayed", "true");
+    return 0;
+}
+
+static int replay_with(request_t *request, reader_t *reader, replay_t *replay, plumb_err_t *err)
+{
+    stored_answer_t stored = {.is_there = false};
+    const plumb_uuid_t *account = &request->identity.account;
+    const char *route = request->route->name, *key = request->door.idempotency_key;
+    int64_t life_ms = request->ingest->conf->idempotency_life;
+    uint8_t hash[SHAPE_HASH];
+    int rc = store_answer(reader, account, route, key, life_ms, &stored, err);
+    *replay = REPLAY_NONE;
+    if (rc == 0 && stored.is_there && !stored.is_fresh) {
+        rc = store_forget_answer(reader, account, route, key, life_ms, err);
+    } else if (rc == 0 && stored.is_there) {
+        *replay = REPLAY_ANSWERED;
+        shape_hash(hash, &request->lead, &request->json, &request->plain);
+        if (memcmp(hash, stored.body_hash, sizeof hash) != 0)
+            answer_problem(request, PLUMB_E_IDEMPOTENCY, SOURCE_HEADER, "Idempotency-Key",
+                           "the key was used for another body");
+        else if (stored.sealed_key.data == NULL)
+            answer_error(request, PLUMB_E_CONFLICT, "the lead of the first request was erased");
+        else
+            rc = answer_again(request, reader, &stored, err);
+    }
+    stored_answer_fini(&stored);
+    return rc;
+}
+
+replay_t idempotency_replay(request_t *request)
+{
+    plumb_err_t err = {0};
+    reader_t *reader = NULL;
+    replay_t replay = REPLAY_NONE;
+    if (request->door.idempotency_key == NULL)
+        return REPLAY_NONE;
+    int rc = readers_take(request->ingest->readers, &reader, &err);
+    if (rc == 0)
+        rc = replay_with(request, reader, &replay, &err);
+    readers_give(request->ingest->readers, reader);
+    if (rc == 0)
+        return replay;
+    answer_failure(request, &err);
+    return REPLAY_ANSWERED;
+}

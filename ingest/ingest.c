@@ -1,0 +1,82 @@
+/* What ingest is made of, in the order in which it starts and the reverse in which it stops. */
+#include "ingest.h"
+
+#include "clock.h"
+#include "log.h"
+#include "server.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+static int open_rest(ingest_t *in, plumb_err_t *err)
+{
+    const plumb_conf_t *conf = in->conf;
+    int rc = limits_new(&in->limits, err);
+    if (rc == 0)
+        rc = strangers_new(&in->strangers, err);
+    if (rc == 0)
+        rc = running_new(&in->running, (unsigned)conf->ingest_threads, err);
+    if (rc == 0)
+        rc = handover_new(&in->handover, err);
+    if (rc == 0)
+        rc = committers_new(&in->committers, conf, err);
+    if (rc == 0)
+        rc = link_new(&in->link, conf, in->handover, err);
+    if (rc == 0)
+        rc = server_new(&in->server, in, err);
+    return rc;
+}
+
+int ingest_open(ingest_t *ingest, const plumb_conf_t *conf, plumb_err_t *err)
+{
+    ingest_t *in = ingest;
+    in->conf = conf;
+    int rc =
+        plumb_cidr_list(conf->trusted_proxies, in->proxies, PLUMB_CIDRS_MAX, &in->proxy_count, err);
+    if (rc == 0)
+        rc = plumb_keyring_open(&in->keyring, conf->keys_dir, err);
+    if (rc == 0)
+        rc = plumb_vault_new(&in->vault, in->keyring, err);
+    if (rc == 0)
+        rc = store_init(&in->store, err);
+    if (rc == 0)
+        rc = readers_new(&in->readers, conf->database, (unsigned)conf->ingest_readers, err);
+    if (rc == 0)
+        rc = tokens_new(&in->tokens, in->keyring, in->readers, conf->ingest_cache, err);
+    if (rc == 0)
+        rc = catalog_new(&in->catalog, &in->store, in->readers, in->vault, conf->ingest_cache, err);
+    if (rc == 0)
+        rc = open_rest(in, err);
+    return rc;
+}
+
+void ingest_close(ingest_t *ingest)
+{
+    ingest_t *in = ingest;
+    server_drain(in->server);
+    if (!server_destroy(&in->server)) { /* mg_stop hangs now and then: all is answered, so leave */
+        plumb_log_event(LOG_WARNING, "stop_hangs", "ends=process");
+        _exit(EXIT_SUCCESS);
+    }
+    link_destroy(&in->link);
+    committers_destroy(&in->committers);
+    handover_destroy(&in->handover);
+    running_destroy(&in->running);
+    strangers_destroy(&in->strangers);
+    limits_destroy(&in->limits);
+    catalog_destroy(&in->catalog);
+    tokens_destroy(&in->tokens);
+    readers_destroy(&in->readers);
+    store_fini(&in->store);
+    plumb_vault_destroy(&in->vault);
+    plumb_keyring_destroy(&in->keyring);
+}
+
+int ingest_ready(void *self, plumb_err_t *err)
+{
+    ingest_t *in = self;
+    int rc = committers_ready(in->committers, err);
+    if (rc == 0 && !handover_is_fresh(in->handover, plumb_mono_ms()))
+        plumb_log_event(LOG_DEBUG, "no_beacon", "leads=wait_for_the_tracker");
+    return rc;
+}

@@ -1,0 +1,51 @@
+/* All that ingest holds, one struct passed by pointer. */
+#ifndef INGEST_INGEST_H
+#define INGEST_INGEST_H
+
+#include "catalog.h"
+#include "cidr.h"
+#include "committer.h"
+#include "daemon.h"
+#include "handover.h"
+#include "limit.h"
+#include "link.h"
+#include "readers.h"
+#include "running.h"
+#include "seal.h"
+#include "store.h"
+#include "strangers.h"
+#include "token.h"
+#include "vault.h"
+
+typedef struct server server_t;
+
+typedef struct ingest {
+    plumb_daemon_t daemon;
+    const plumb_conf_t *conf; /* the daemon's, or a test's */
+    plumb_cidr_t proxies[PLUMB_CIDRS_MAX];
+    size_t proxy_count;
+    plumb_keyring_t *keyring;
+    plumb_vault_t *vault;
+    store_t store;
+    readers_t *readers;
+    tokens_t *tokens;
+    catalog_t *catalog;
+    limits_t *limits;
+    strangers_t *strangers;
+    running_t *running; /* Idempotency-Keys under way */
+    handover_t *handover;
+    committers_t *committers;
+    link_t *link;
+    server_t *server;
+} ingest_t;
+
+/* Start everything that `conf` asks for; the database may still be away.  Safe to close however far
+ * it came. */
+int ingest_open(ingest_t *ingest, const plumb_conf_t *conf, plumb_err_t *err);
+/* Refuse new requests, finish those under way within 25 s, stop. */
+void ingest_close(ingest_t *ingest);
+
+/* 0, or what is missing, one line each. */
+int ingest_ready(void *self, plumb_err_t *err);
+
+#endif

@@ -1,0 +1,335 @@
+/* POST /api/v1/leads: check, prepare, commit, answer. */
+#include "checks.h"
+#include "clock.h"
+#include "datakey.h"
+#include "handlers.h"
+#include "idempotency.h"
+#include "log.h"
+#include "metrics.h"
+#include "pack.h"
+#include "resource.h"
+#include "route.h"
+#include "shape.h"
+
+#include <sodium.h>
+#include <string.h>
+
+/* What is made of a request for its commit. */
+typedef struct making {
+    request_t *request;
+    plumb_lead_t *lead;
+    int64_t now_ms; /* PostgreSQL's clock */
+    plumb_key_t key;
+    plumb_key_t attempt_key;
+    char created[PLUMB_TIME_TEXT];
+    uint8_t body_hash[SHAPE_HASH];
+    bool is_test;
+    integration_t integration;
+    bool has_body; /* request->plain holds the lead as channels see it */
+} making_t;
+
+static plumb_slice_t slice(const char *text)
+{
+    return (plumb_slice_t){text, strlen(text)};
+}
+
+static plumb_slice_t slice_of(const plumb_buf_t *buf)
+{
+    return (plumb_slice_t){buf->data, buf->length};
+}
+
+/* ---- deliveries ---- */
+
+/* Why the target gets nothing; NULL: it does. */
+static const char *reason_to_skip(const making_t *m, const target_t *target)
+{
+    if (!target->credential.enabled)
+        return "credential_disabled";
+    if (target->overridden)
+        return "quiz_has_its_own";
+    if (m->is_test && !target->credential.accepts_tests)
+        return "test_lead";
+    return NULL;
+}
+
+/* The lead as channels see it, made once for all its jobs. */
+static int need_body(making_t *m, plumb_err_t *err)
+{
+    if (m->has_body)
+        return 0;
+    plumb_buf_clear(&m->request->plain);
+    m->has_body = true;
+    plumb_key_attempt(&m->attempt_key, &m->key);
+    return plumb_lead_body_pack(&m->request->plain, m->lead, err);
+}
+
+/* Encode the job of a delivery that is to be pushed after the commit. */
+static int make_job(making_t *m, const target_t *target, const plumb_uuid_t *delivery,
+                    uint64_t epoch, plumb_err_t *err)
+{
+    request_t *request = m->request;
+    int rc = need_body(m, err);
+    if (rc < 0)
+        return rc;
+    plumb_job_t job = {.ticket = {*delivery, 1},
+                       .account = m->lead->account,
+                       .lead = m->lead->id,
+                       .epoch = epoch,
+                       .priority = PLUMB_NORMAL,
+                       .verb = slice("send"),
+                       .trace = slice(request->traceparent),
+                       .body = slice_of(&request->plain)};
+    plumb_credential_to_job(&target->credential, &job);
+    memcpy(job.attempt_key, m->attempt_key.bytes, sizeof job.attempt_key);
+    rc = plumb_job_encode(&request->message, &job, err);
+    sodium_memzero(job.attempt_key, sizeof job.attempt_key);
+    return rc;
+}
+
+static void keep_job(request_t *request)
+{
+    size_t length = request->message.length;
+    plumb_buf_put(&request->prepared.jobs, &length, sizeof length);
+    plumb_buf_put(&request->prepared.jobs, request->message.data, length);
+}
+
+/* May the delivery go to the broker with the commit (T1)?  Then its job is kept. */
+static int try_queue(making_t *m, const target_t *target, delivery_record_t *record,
+                     plumb_err_t *err)
+{
+    handover_t *handover = m->request->ingest->handover;
+    const plumb_credential_t *credential = &target->credential;
+    uint64_t epoch;
+    if (target->delay_ms > 0 || target->is_closed || credential->suspended ||
+        !handover_open(handover, credential->queue, &credential->id, plumb_mono_ms(), &epoch))
+        return 0;
+    int rc = make_job(m, target, &record->id, epoch, err);
+    if (rc < 0 || !handover_reserve(handover, m->request->message.length))
+        return rc;
+    keep_job(m->request);
+    record->state = slice("queued");
+    record->attempt = 1;
+    record->epoch = epoch;
+    return 0;
+}
+
+static int make_delivery(making_t *m, const target_t *target, plumb_err_t *err)
+{
+    const plumb_conf_t *conf = m->request->ingest->conf;
+    prepared_t *prepared = &m->request->prepared;
+    const char *reason = reason_to_skip(m, target);
+    delivery_record_t record = {
+        .account = &m->lead->account,
+        .lead = &m->lead->id,
+        .id = plumb_uuid_at(m->now_ms),
+        .credential = target->credential.id,
+        .channel = slice(target->credential.channel),
+        .state = slice(reason == NULL ? "pending" : "skipped"),
+        .due_ms = m->now_ms + target->delay_ms,
+        .deadline_ms = m->now_ms + target->delay_ms + conf->delivery_deadline,
+        .created_ms = m->now_ms,
+    };
+    if (reason != NULL) {
+        record.reason = slice(reason);
+    } else {
+        int rc = try_queue(m, target, &record, err);
+        if (rc < 0)
+            return rc;
+    }
+    integration_count(&m->integration, record.state.data);
+    pack_delivery(&prepared->deliveries, &record);
+    prepared->delivery_count++;
+    return 0;
+}
+
+/* ---- the lead ---- */
+
+/* Wrap a fresh data key and seal what is personal under it. */
+static int seal_lead(making_t *m, plumb_err_t *err)
+{
+    request_t *request = m->request;
+    plumb_seal_place_t key_place = plumb_lead_place_key(&m->lead->account, &m->lead->id);
+    plumb_seal_place_t place = plumb_lead_place_personal(&m->lead->account, &m->lead->id);
+    plumb_key_new(&m->key, DATA_KEY_ID);
+    plumb_buf_clear(&request->sealed_key);
+    plumb_buf_clear(&request->sealed);
+    plumb_buf_clear(&request->plain);
+    int rc = plumb_seal(&request->sealed_key, &request->quiz->key, &key_place, m->key.bytes,
+                        sizeof m->key.bytes, err);
+    if (rc == 0)
+        rc = plumb_lead_personal_pack(&request->plain, m->lead, err);
+    if (rc == 0)
+        rc = plumb_seal(&request->sealed, &m->key, &place, request->plain.data,
+                        request->plain.length, err);
+    return rc;
+}
+
+/* Write the answer of a lead that will have been committed. */
+static int write_answer(making_t *m, plumb_err_t *err)
+{
+    answer_t *a = &m->request->answer;
+    plumb_slice_t nothing = slice("{}");
+    plumb_buf_clear(&a->body);
+    plumb_buf_text(&a->body, DOCUMENT_HEAD);
+    resource_open(&a->body, m->lead, integration_status(&m->integration), &nothing);
+    resource_close(&a->body, m->lead);
+    plumb_buf_text(&a->body, "}");
+    return a->body.failed ? plumb_err_set(err, PLUMB_E_MEMORY, "write an answer") : 0;
+}
+
+/* The answer is kept sealed for repeats under the same key. */
+static int keep_answer(making_t *m, lead_record_t *record, plumb_err_t *err)
+{
+    request_t *request = m->request;
+    plumb_seal_place_t place = plumb_lead_place_answer(&m->lead->account, &m->lead->id);
+    if (request->door.idempotency_key == NULL)
+        return 0;
+    plumb_buf_clear(&request->sealed_answer);
+    int rc = plumb_seal(&request->sealed_answer, &m->key, &place, request->answer.body.data,
+                        request->answer.body.length, err);
+    request->prepared.is_keyed = true;
+    record->route = slice(request->route->name);
+    record->key = slice(request->door.idempotency_key);
+    record->body_hash = (plumb_slice_t){(const char *)m->body_hash, sizeof m->body_hash};
+    record->answer = slice_of(&request->sealed_answer);
+    return rc;
+}
+
+static int make_record(making_t *m, plumb_err_t *err)
+{
+    request_t *request = m->request;
+    lead_record_t record = {.lead = m->lead,
+                            .created_ms = m->now_ms,
+                            .sealed_key = slice_of(&request->sealed_key),
+                            .sealed = slice_of(&request->sealed),
+                            .trace = slice_of(&request->trace),
+                            .traceparent = slice(request->traceparent)};
+    int rc = keep_answer(m, &record, err);
+    if (rc < 0)
+        return rc;
+    pack_lead(&request->prepared.record, &record);
+    request->prepared.lead = m->lead->id;
+    if (request->prepared.record.failed || request->prepared.deliveries.failed ||
+        request->prepared.jobs.failed)
+        return plumb_err_set(err, PLUMB_E_MEMORY, "prepare a lead");
+    return 0;
+}
+
+/* Ids and times come from PostgreSQL's clock: a wrong one here changes nothing. */
+static int stamp(making_t *m, plumb_err_t *err)
+{
+    plumb_lead_t *lead = m->lead;
+    m->now_ms = committers_now_ms(m->request->ingest->committers);
+    if (m->now_ms == 0)
+        return plumb_err_set(err, PLUMB_E_DB_AWAY, "the database was not reached yet");
+    lead->id = plumb_uuid_at(m->now_ms);
+    plumb_time_text(m->now_ms, m->created);
+    lead->value[PLUMB_LEAD_CREATED_AT] = slice(m->created);
+    lead->value[PLUMB_LEAD_UPDATED_AT] = slice(m->created);
+    m->is_test = lead->value[PLUMB_LEAD_IS_TEST].data[0] == 't';
+    return 0;
+}
+
+static int prepare(making_t *m, plumb_err_t *err)
+{
+    const quiz_t *quiz = m->request->quiz;
+    request_t *request = m->request;
+    prepared_clear(&request->prepared);
+    if (request->door.idempotency_key != NULL) /* what was sent, before the server adds to it */
+        shape_hash(m->body_hash, m->lead, &request->json, &request->plain);
+    int rc = stamp(m, err);
+    if (rc == 0)
+        rc = seal_lead(m, err);
+    for (size_t i = 0; rc == 0 && i < quiz->target_count; i++)
+        rc = make_delivery(m, &quiz->targets[i], err);
+    if (rc == 0)
+        rc = write_answer(m, err);
+    if (rc == 0)
+        rc = make_record(m, err);
+    return rc;
+}
+
+/* ---- the outcome ---- */
+
+static void answer_created(making_t *m)
+{
+    request_t *request = m->request;
+    char id[PLUMB_UUID_TEXT];
+    request->answer.status = 201;
+    request->answer.type = NULL;
+    plumb_buf_text(&request->answer.headers, "Location: /api/v1/leads/");
+    plumb_buf_text(&request->answer.headers, plumb_uuid_text(&m->lead->id, id));
+    plumb_buf_text(&request->answer.headers, "\r\n");
+    plumb_metric_add(PLUMB_M_LEADS_ACCEPTED, "api", 1);
+}
+
+/* Somebody was first under this key.  True: the answer is made; false: the row was too old and is
+ * gone. */
+static bool answer_known(request_t *request)
+{
+    checks_uncharge(request);
+    return idempotency_replay(request) == REPLAY_ANSWERED;
+}
+
+static void commit(making_t *m)
+{
+    request_t *request = m->request;
+    for (int try = 0; try < 2; try++) {
+        switch (committers_commit(request->ingest->committers, &request->prepared)) {
+        case COMMIT_DONE:
+            answer_created(m);
+            return;
+        case COMMIT_KNOWN:
+            if (answer_known(request))
+                return;
+            break; /* once more, with the way free */
+        case COMMIT_REFUSED:
+            answer_error(request, PLUMB_E_DB_VALUE, "the database refuses a value of this lead");
+            return;
+        case COMMIT_FAILED:
+            answer_error(request, PLUMB_E_INTERNAL, "our mistake; it is in the log");
+            return;
+        default:
+            answer_error(request, PLUMB_E_DB_AWAY, "try again in a moment");
+            return;
+        }
+    }
+    answer_error(request, PLUMB_E_DB_CONFLICT, "try again in a moment");
+}
+
+static void take_lead(request_t *request)
+{
+    making_t m = {.request = request, .lead = &request->lead};
+    plumb_err_t err = {0};
+    if (prepare(&m, &err) < 0)
+        answer_failure(request, &err);
+    else
+        commit(&m);
+    sodium_memzero(&m.key, sizeof m.key);
+    sodium_memzero(&m.attempt_key, sizeof m.attempt_key);
+}
+
+static void count_refusal(const request_t *request)
+{
+    plumb_code_t code = request->problems.first;
+    if (request->answer.status >= 400)
+        plumb_metric_add(PLUMB_M_LEADS_REJECTED,
+                         code == PLUMB_OK ? "internal" : plumb_code_slug(code), 1);
+}
+
+void intake_post(request_t *request)
+{
+    const char *key = request->door.idempotency_key;
+    running_t *running = request->ingest->running;
+    if (idempotency_check_key(request) && checks_run(request)) {
+        int slot = key == NULL ? -1
+                               : running_enter(running, &request->identity.account,
+                                               request->route->name, key);
+        if (key != NULL && slot < 0)
+            answer_error(request, PLUMB_E_RUNNING, "the first request of this key still runs");
+        else
+            take_lead(request);
+        running_leave(running, slot);
+    }
+    count_refusal(request);
+}

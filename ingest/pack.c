@@ -1,0 +1,220 @@
+/* A record is the number of its columns, then for each its type, its length (-1: NULL), its bytes.
+ */
+#include "pack.h"
+
+#include <arpa/inet.h>
+#include <endian.h>
+#include <string.h>
+
+#define EPOCH_2000_MS INT64_C(946684800000)
+
+/* Types of PostgreSQL, by their ids. */
+enum {
+    TYPE_BOOL = 16,
+    TYPE_BYTES = 17,
+    TYPE_INT8 = 20,
+    TYPE_INT4 = 23,
+    TYPE_TEXT = 25,
+    TYPE_INET = 869,
+    TYPE_TIME = 1184,
+    TYPE_UUID = 2950,
+    TYPE_JSONB = 3802
+};
+
+#define JSONB_VERSION 1
+#define INET_FAMILY_4 2 /* PostgreSQL's numbers, not the system's */
+#define INET_FAMILY_6 3
+
+/* A record under way: the places that get their number at the end. */
+typedef struct record {
+    plumb_buf_t *out;
+    size_t start; /* of the length in front of it */
+    uint32_t columns;
+} record_t;
+
+static void put32(plumb_buf_t *out, uint32_t value)
+{
+    uint32_t wire = htobe32(value);
+    plumb_buf_put(out, &wire, sizeof wire);
+}
+
+static void set32(plumb_buf_t *out, size_t at, uint32_t value)
+{
+    uint32_t wire = htobe32(value);
+    if (!out->failed)
+        memcpy(out->data + at, &wire, sizeof wire);
+}
+
+static record_t record_begin(plumb_buf_t *out)
+{
+    record_t r = {.out = out, .start = out->length};
+    put32(out, 0);
+    put32(out, 0);
+    return r;
+}
+
+static void record_end(record_t *r)
+{
+    set32(r->out, r->start, (uint32_t)(r->out->length - r->start - 4));
+    set32(r->out, r->start + 4, r->columns);
+}
+
+static void column(record_t *r, uint32_t type, size_t length)
+{
+    uint32_t head[2] = {htobe32(type), htobe32((uint32_t)length)};
+    plumb_buf_put(r->out, head, sizeof head);
+    r->columns++;
+}
+
+static void put_null(record_t *r, uint32_t type)
+{
+    column(r, type, UINT32_MAX);
+}
+
+static void put_bytes(record_t *r, uint32_t type, const void *data, size_t length)
+{
+    column(r, type, length);
+    plumb_buf_put(r->out, data, length);
+}
+
+static void put_slice(record_t *r, uint32_t type, const plumb_slice_t *slice)
+{
+    if (slice->data == NULL)
+        put_null(r, type);
+    else
+        put_bytes(r, type, slice->data, slice->length);
+}
+
+static void put_id(record_t *r, const plumb_uuid_t *id)
+{
+    put_bytes(r, TYPE_UUID, id->b, sizeof id->b);
+}
+
+static void put_int8(record_t *r, uint32_t type, int64_t value)
+{
+    uint64_t wire = htobe64((uint64_t)value);
+    put_bytes(r, type, &wire, sizeof wire);
+}
+
+static void put_int4(record_t *r, int32_t value)
+{
+    uint32_t wire = htobe32((uint32_t)value);
+    put_bytes(r, TYPE_INT4, &wire, sizeof wire);
+}
+
+static void put_time(record_t *r, int64_t unix_ms)
+{
+    put_int8(r, TYPE_TIME, (unix_ms - EPOCH_2000_MS) * 1000);
+}
+
+static void put_json(record_t *r, const plumb_slice_t *json)
+{
+    static const char version = JSONB_VERSION;
+    if (json->data == NULL) {
+        put_null(r, TYPE_JSONB);
+        return;
+    }
+    column(r, TYPE_JSONB, json->length + 1);
+    plumb_buf_put(r->out, &version, 1);
+    plumb_buf_put(r->out, json->data, json->length);
+}
+
+/* Text that was checked: an IPv4 or IPv6 address. */
+static void put_address(record_t *r, const plumb_slice_t *text)
+{
+    char copy[INET6_ADDRSTRLEN] = "";
+    struct {
+        uint8_t family, bits, is_cidr, bytes;
+        uint8_t address[16];
+    } inet = {INET_FAMILY_4, 32, 0, 4, {0}};
+    if (text->data != NULL && text->length < sizeof copy)
+        memcpy(copy, text->data, text->length);
+    if (inet_pton(AF_INET, copy, inet.address) != 1) {
+        if (inet_pton(AF_INET6, copy, inet.address) != 1) {
+            put_null(r, TYPE_INET);
+            return;
+        }
+        inet.family = INET_FAMILY_6;
+        inet.bits = 128;
+        inet.bytes = 16;
+    }
+    put_bytes(r, TYPE_INET, &inet, 4 + (size_t)inet.bytes);
+}
+
+static void put_uuid_text(record_t *r, const plumb_slice_t *text)
+{
+    plumb_uuid_t id;
+    if (text->data != NULL && plumb_uuid_parse(&id, text->data, text->length))
+        put_id(r, &id);
+    else
+        put_null(r, TYPE_UUID);
+}
+
+static void put_bool(record_t *r, const plumb_slice_t *text)
+{
+    char value = text->data != NULL && text->data[0] == 't';
+    put_bytes(r, TYPE_BOOL, &value, 1);
+}
+
+static void put_attribute(record_t *r, plumb_attr_type_t type, const plumb_slice_t *value)
+{
+    switch (type) {
+    case PLUMB_ATTR_UUID:
+        put_uuid_text(r, value);
+        break;
+    case PLUMB_ATTR_IP:
+        put_address(r, value);
+        break;
+    case PLUMB_ATTR_BOOL:
+        put_bool(r, value);
+        break;
+    case PLUMB_ATTR_JSON:
+        put_json(r, value);
+        break;
+    default:
+        put_slice(r, TYPE_TEXT, value);
+    }
+}
+
+void pack_lead(plumb_buf_t *out, const lead_record_t *record)
+{
+    record_t r = record_begin(out);
+    put_id(&r, &record->lead->account);
+    put_id(&r, &record->lead->id);
+    put_time(&r, record->created_ms);
+    put_slice(&r, TYPE_BYTES, &record->sealed_key);
+    put_slice(&r, TYPE_BYTES, &record->sealed);
+    put_json(&r, &record->trace);
+    put_slice(&r, TYPE_TEXT, &record->traceparent);
+    put_slice(&r, TYPE_TEXT, &record->route);
+    put_slice(&r, TYPE_TEXT, &record->key);
+    put_slice(&r, TYPE_BYTES, &record->body_hash);
+    put_slice(&r, TYPE_BYTES, &record->answer);
+    for (int i = 0; i < PLUMB_LEAD_ATTRS; i++) {
+        const plumb_attr_t *attr = &plumb_lead_attrs[i];
+        if ((attr->flags & PLUMB_ATTR_CREATE) != 0 && (attr->flags & PLUMB_ATTR_SEALED) == 0)
+            put_attribute(&r, attr->type, &record->lead->value[i]);
+    }
+    record_end(&r);
+}
+
+void pack_delivery(plumb_buf_t *out, const delivery_record_t *record)
+{
+    record_t r = record_begin(out);
+    put_id(&r, record->lead);
+    put_id(&r, record->account);
+    put_id(&r, &record->id);
+    put_id(&r, &record->credential);
+    put_slice(&r, TYPE_TEXT, &record->channel);
+    put_slice(&r, TYPE_TEXT, &record->state);
+    put_int4(&r, record->attempt);
+    put_time(&r, record->due_ms);
+    put_time(&r, record->deadline_ms);
+    if (record->epoch != 0)
+        put_int8(&r, TYPE_INT8, (int64_t)record->epoch);
+    else
+        put_null(&r, TYPE_INT8);
+    put_slice(&r, TYPE_TEXT, &record->reason);
+    put_time(&r, record->created_ms);
+    record_end(&r);
+}

@@ -1,0 +1,154 @@
+/* Requests and their answers. */
+#include "request.h"
+
+#include "clock.h"
+#include "log.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define KEPT_MAX 65536 /* of a buffer between requests: one large lead must not stay for ever */
+
+request_t *request_new(ingest_t *ingest)
+{
+    request_t *r = calloc(1, sizeof *r);
+    if (r != NULL)
+        r->ingest = ingest;
+    return r;
+}
+
+/* The buffers that may hold personal data or secrets. */
+static void private_buffers(request_t *r, plumb_buf_t *list[8])
+{
+    plumb_buf_t *all[8] = {&r->body,    &r->texts,       &r->plain,         &r->out,
+                           &r->message, &r->answer.body, &r->prepared.jobs, NULL};
+    memcpy(list, all, sizeof all);
+}
+
+void request_destroy(request_t **request)
+{
+    if (request == NULL || *request == NULL)
+        return;
+    request_t *r = *request;
+    plumb_buf_t *list[8];
+    private_buffers(r, list);
+    for (int i = 0; list[i] != NULL; i++)
+        plumb_buf_wipe(list[i]);
+    plumb_buf_fini(&r->answer.headers);
+    problems_fini(&r->problems);
+    plumb_json_fini(&r->json);
+    plumb_buf_fini(&r->trace);
+    plumb_buf_fini(&r->sealed_key);
+    plumb_buf_fini(&r->sealed);
+    plumb_buf_fini(&r->sealed_answer);
+    prepared_fini(&r->prepared);
+    free(r);
+    *request = NULL;
+}
+
+void request_begin(request_t *request, struct mg_connection *conn)
+{
+    request->conn = conn;
+    request->info = mg_get_request_info(conn);
+    request->began_us = plumb_mono_us();
+    request->route = NULL;
+    request->quiz = NULL;
+    request->is_head = request->body_read = false;
+    request->identity = (identity_t){.scopes = 0};
+    request->source = (source_t){.text = ""};
+    request->answer.status = 0;
+    request->answer.type = NULL;
+    request->answer.closes = false;
+    plumb_buf_clear(&request->answer.headers);
+    plumb_buf_clear(&request->answer.body);
+    problems_clear(&request->problems);
+}
+
+void request_end(request_t *request)
+{
+    plumb_buf_t *list[8];
+    catalog_release(request->quiz);
+    request->quiz = NULL;
+    private_buffers(request, list);
+    for (int i = 0; list[i] != NULL; i++) {
+        if (list[i]->capacity > KEPT_MAX)
+            plumb_buf_wipe(list[i]);
+        else
+            plumb_buf_clear(list[i]);
+    }
+}
+
+/* ---- answers ---- */
+
+void answer_header(request_t *request, const char *name, const char *value)
+{
+    plumb_buf_printf(&request->answer.headers, "%s: %s\r\n", name, value);
+}
+
+/* What goes with some codes, whoever answers so. */
+static void add_usual_headers(request_t *request, plumb_code_t code)
+{
+    switch (plumb_code_http(code)) {
+    case 401:
+        answer_header(request, "WWW-Authenticate", "Bearer realm=\"plumb\"");
+        break;
+    case 409:
+        if (code == PLUMB_E_RUNNING)
+            answer_header(request, "Retry-After", "1");
+        break;
+    case 503:
+        answer_header(request, "Retry-After", "1");
+        break;
+    default:
+        break;
+    }
+}
+
+void answer_problems(request_t *request)
+{
+    answer_t *a = &request->answer;
+    plumb_buf_clear(&a->body);
+    problems_document(&request->problems, &a->body);
+    a->status = plumb_code_http(request->problems.first);
+    a->type = NULL; /* JSON:API's */
+    add_usual_headers(request, request->problems.first);
+}
+
+void answer_problem(request_t *request, plumb_code_t code, document_source_t kind,
+                    const char *source, const char *detail)
+{
+    problems_clear(&request->problems);
+    problems_add(&request->problems, code, kind, source, detail);
+    answer_problems(request);
+}
+
+void answer_error(request_t *request, plumb_code_t code, const char *detail)
+{
+    answer_problem(request, code, SOURCE_NONE, NULL, detail);
+}
+
+void answer_failure(request_t *request, const plumb_err_t *err)
+{
+    int status = plumb_code_http(err->code);
+    if (status < 500) {
+        answer_error(request, err->code, err->text);
+        return;
+    }
+    if (status == 503) {
+        answer_error(request, err->code, "try again in a moment");
+        return;
+    }
+    plumb_log_event(LOG_ERR, "request_failed", "trace=%s why=\"%s\"", request->trace_id, err->text);
+    answer_error(request, err->code, "our mistake; it is in the log");
+}
+
+void answer_limited(request_t *request, const limit_state_t *state)
+{
+    int64_t seconds = (state->retry_us + 999999) / 1000000;
+    answer_error(request, PLUMB_E_RATE_LIMITED, "more requests than the limit allows");
+    plumb_buf_printf(&request->answer.headers,
+                     "Retry-After: %" PRId64 "\r\nRateLimit-Limit: %" PRId64
+                     "\r\nRateLimit-Remaining: %" PRId64 "\r\nRateLimit-Reset: %" PRId64 "\r\n",
+                     seconds, state->limit, state->remaining, seconds);
+}

@@ -1,0 +1,87 @@
+/* One request and its answer. One struct for each handler thread, its memory used again and again.
+ */
+#ifndef INGEST_REQUEST_H
+#define INGEST_REQUEST_H
+
+#include "committer.h"
+#include "document.h"
+#include "door.h"
+#include "ingest.h"
+#include "json.h"
+#include "lead.h"
+
+#include <time.h>
+
+typedef struct route route_t;
+
+/* What is sent back. */
+typedef struct answer {
+    int status;
+    const char *type;    /* media type */
+    bool closes;         /* the connection cannot go on */
+    plumb_buf_t headers; /* further lines, each ended by "\r\n" */
+    plumb_buf_t body;
+} answer_t;
+
+/* The client's address: for limits, and for people. */
+typedef struct source {
+    uint8_t address[16]; /* IPv4 mapped; of IPv6 the first 64 bits */
+    char text[48];
+} source_t;
+
+typedef struct request {
+    ingest_t *ingest;
+    struct mg_connection *conn;
+    const struct mg_request_info *info;
+    unsigned slot; /* the thread's, in the body clock */
+    int64_t began_us;
+    bool is_head, body_read;
+    door_t door;
+    const route_t *route;
+    plumb_uuid_t id; /* the path's {id} */
+    source_t source;
+    identity_t identity;
+    char trace_id[33];
+    char traceparent[56]; /* with a new parent id: ours */
+
+    answer_t answer;
+    problems_t problems;
+    plumb_buf_t out; /* the answer's bytes */
+    time_t date_s;
+    char date[48]; /* the Date header of that second */
+
+    /* intake's */
+    plumb_buf_t body;
+    plumb_json_t json;
+    plumb_buf_t
+        texts; /* decoded and normalised values; does not move while a lead points into it */
+    plumb_lead_t lead;
+    plumb_buf_t trace, plain, sealed_key, sealed, sealed_answer, message;
+    quiz_t *quiz; /* released at the request's end */
+    prepared_t prepared;
+} request_t;
+
+request_t *request_new(ingest_t *ingest);
+void request_destroy(request_t **request);
+
+/* Make ready for the next request. */
+void request_begin(request_t *request, struct mg_connection *conn);
+/* Let go of what belongs to this request only; personal data is wiped. */
+void request_end(request_t *request);
+
+/* Answer with one error; `closes` the connection as well. */
+void answer_error(request_t *request, plumb_code_t code, const char *detail);
+void answer_problem(request_t *request, plumb_code_t code, document_source_t kind,
+                    const char *source, const char *detail);
+/* Answer with what `request->problems` gathered. */
+void answer_problems(request_t *request);
+/* Answer with what went wrong inside: its code's status; the text goes to the log, not to the
+ * client, unless it speaks of the request. */
+void answer_failure(request_t *request, const plumb_err_t *err);
+
+/* 429 with what the limit says. */
+void answer_limited(request_t *request, const limit_state_t *state);
+
+void answer_header(request_t *request, const char *name, const char *value);
+
+#endif

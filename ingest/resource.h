@@ -1,0 +1,33 @@
+/* A lead as a JSON:API resource: the same writer for the answer to a POST and to a GET. */
+#ifndef INGEST_RESOURCE_H
+#define INGEST_RESOURCE_H
+
+#include "lead.h"
+
+/* How the lead's deliveries stand together (architecture 4: derived when read). */
+typedef enum integration_status {
+    INTEGRATION_NONE,
+    INTEGRATION_PENDING,
+    INTEGRATION_PARTIAL,
+    INTEGRATION_DELIVERED,
+    INTEGRATION_FAILED
+} integration_status_t;
+
+/* Deliveries by what they came to. */
+typedef struct integration {
+    unsigned live, delivered, failed, skipped;
+} integration_t;
+/* Count one by its state. */
+void integration_count(integration_t *integration, const char *state);
+integration_status_t integration_status(const integration_t *integration);
+
+/* Append the resource object without its last brace, so that relationships may follow: the caller
+ * closes it with resource_close.  `data` is the JSON object of remote ids by channel. */
+void resource_open(plumb_buf_t *out, const plumb_lead_t *lead, integration_status_t status,
+                   const plumb_slice_t *data);
+/* Close "relationships" and the resource. */
+void resource_close(plumb_buf_t *out, const plumb_lead_t *lead);
+
+#define DOCUMENT_HEAD "{\"jsonapi\":{\"version\":\"1.1\"},\"data\":"
+
+#endif

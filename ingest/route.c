@@ -1,0 +1,63 @@
+/* Routes. */
+#include "route.h"
+
+#include "count.h"
+#include "handlers.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define ROUTE(method, path, scopes, flags, handle)                                                 \
+    {                                                                                              \
+        method, path, scopes, flags, method " " path, method "," path, handle                      \
+    }
+
+static const route_t routes[] = {
+    ROUTE("POST", "/api/v1/leads", SCOPE_WRITE | SCOPE_INTAKE | SCOPE_ADMIN,
+          ROUTE_JSONAPI | ROUTE_BODY, intake_post),
+    ROUTE("GET", "/api/v1/leads/{id}", SCOPE_READ | SCOPE_ADMIN, ROUTE_JSONAPI, lead_get),
+    ROUTE("GET", "/healthz", 0, 0, health_alive),
+    ROUTE("GET", "/readyz", 0, 0, health_ready),
+    ROUTE("GET", "/metrics", 0, 0, health_metrics),
+};
+
+/* Does `path` fit the pattern?  An {id} that is no UUID is simply not there. */
+static bool fits(const char *pattern, const char *path, plumb_uuid_t *id)
+{
+    const char *hole = strstr(pattern, "{id}");
+    if (hole == NULL)
+        return strcmp(pattern, path) == 0;
+    size_t before = (size_t)(hole - pattern);
+    if (strncmp(pattern, path, before) != 0)
+        return false;
+    size_t length = strcspn(path + before, "/");
+    return strcmp(hole + strlen("{id}"), path + before + length) == 0 &&
+           plumb_uuid_parse(id, path + before, length);
+}
+
+static void allow_method(char allow[ROUTE_ALLOW], const char *method)
+{
+    size_t length = strlen(allow);
+    snprintf(allow + length, ROUTE_ALLOW - length, "%s%s%s", length > 0 ? ", " : "", method,
+             strcmp(method, "GET") == 0 ? ", HEAD" : "");
+}
+
+int route_find(request_t *request, const char *method, char allow[ROUTE_ALLOW], plumb_err_t *err)
+{
+    allow[0] = '\0';
+    request->is_head = strcmp(method, "HEAD") == 0;
+    if (request->is_head)
+        method = "GET";
+    for (size_t i = 0; i < PLUMB_COUNT(routes); i++) {
+        if (!fits(routes[i].path, request->door.path, &request->id))
+            continue;
+        if (strcmp(routes[i].method, method) == 0) {
+            request->route = &routes[i];
+            return 0;
+        }
+        allow_method(allow, routes[i].method);
+    }
+    if (allow[0] != '\0')
+        return plumb_err_set(err, PLUMB_E_METHOD, "the method is not served here: %s", allow);
+    return plumb_err_set(err, PLUMB_E_NOT_FOUND, "there is nothing here");
+}

@@ -1,0 +1,100 @@
+/* All SQL of ingest that reads; what commits is in store_commit.h. */
+#ifndef INGEST_STORE_H
+#define INGEST_STORE_H
+
+#include "catalog.h"
+#include "lead.h"
+#include "readers.h"
+#include "token.h"
+
+/* Statements whose text is made of tables, once. */
+struct store {
+    plumb_buf_t targets_sql, lead_sql; /* owned */
+    plumb_stmt_t targets, lead;
+};
+int store_init(store_t *store, plumb_err_t *err);
+void store_fini(store_t *store);
+
+/* The token's row; one that is not there comes with is_good false. */
+int store_token(reader_t *reader, const char *id, token_row_t *row, plumb_err_t *err);
+
+/* Fill what is known of quiz (account, id). */
+int store_quiz(reader_t *reader, quiz_t *quiz, plumb_err_t *err);
+
+/* Fill the quiz's targets.  One that cannot be opened is logged and marked closed. */
+int store_targets(const store_t *store, reader_t *reader, plumb_vault_t *vault, quiz_t *quiz,
+                  plumb_err_t *err);
+
+/* ---- answers under an Idempotency-Key ---- */
+
+typedef struct stored_answer {
+    bool is_there, is_fresh; /* not older than its life */
+    uint8_t body_hash[32];
+    plumb_uuid_t lead;
+    int status;
+    plumb_buf_t sealed, sealed_key; /* owned; no key: the lead was erased */
+} stored_answer_t;
+void stored_answer_fini(stored_answer_t *answer);
+
+int store_answer(reader_t *reader, const plumb_uuid_t *account, const char *route, const char *key,
+                 int64_t life_ms, stored_answer_t *answer, plumb_err_t *err);
+
+/* Remove the row if it is too old. */
+int store_forget_answer(reader_t *reader, const plumb_uuid_t *account, const char *route,
+                        const char *key, int64_t life_ms, plumb_err_t *err);
+
+/* ---- leads; results are the caller's (PQclear) ---- */
+
+/* `project`: nil, or the only one the asker may see. */
+int store_lead(const store_t *store, reader_t *reader, const plumb_uuid_t *account,
+               const plumb_uuid_t *id, const plumb_uuid_t *project, PGresult **r, plumb_err_t *err);
+
+/* Columns of store_deliveries. */
+enum {
+    DELIVERY_ID,
+    DELIVERY_CREDENTIAL,
+    DELIVERY_CHANNEL,
+    DELIVERY_VERB,
+    DELIVERY_STATE,
+    DELIVERY_ATTEMPT,
+    DELIVERY_TRIES,
+    DELIVERY_DUE_AT,
+    DELIVERY_DEADLINE_AT,
+    DELIVERY_QUEUED_AT,
+    DELIVERY_OUTCOME,
+    DELIVERY_REASON,
+    DELIVERY_EXTERNAL_ID,
+    DELIVERY_LATE_SUCCESS,
+    DELIVERY_CREATED_AT,
+    DELIVERY_SETTLED_AT
+};
+int store_deliveries(reader_t *reader, const plumb_uuid_t *account, const plumb_uuid_t *lead,
+                     PGresult **r, plumb_err_t *err);
+
+/* Columns of store_attempts. */
+enum {
+    ATTEMPT_DELIVERY,
+    ATTEMPT_NUMBER,
+    ATTEMPT_OUTCOME,
+    ATTEMPT_COUNTED,
+    ATTEMPT_REPEATS,
+    ATTEMPT_STATUS,
+    ATTEMPT_WORKER,
+    ATTEMPT_REQUESTS,
+    ATTEMPT_DNS_US,
+    ATTEMPT_CONNECT_US,
+    ATTEMPT_TLS_US,
+    ATTEMPT_FIRST_BYTE_US,
+    ATTEMPT_TOTAL_US,
+    ATTEMPT_RETRY_AFTER_MS,
+    ATTEMPT_DETAIL,
+    ATTEMPT_EXTERNAL_ID,
+    ATTEMPT_EXCHANGE,
+    ATTEMPT_STARTED_AT,
+    ATTEMPT_RECORDED_AT
+};
+/* Of the deliveries that `deliveries` (a result of store_deliveries) holds. */
+int store_attempts(reader_t *reader, const plumb_uuid_t *account, const PGresult *deliveries,
+                   PGresult **r, plumb_err_t *err);
+
+#endif
