@@ -1,0 +1,44 @@
+/* Results: gathered as they arrive, recorded in groups, acknowledged after the commit only. */
+#ifndef PLUMB_TRACKER_RESULTS_H
+#define PLUMB_TRACKER_RESULTS_H
+
+#include "group.h"
+#include "msg.h"
+
+#include <czmq.h>
+
+typedef struct tracker tracker_t;
+
+typedef enum results_state {
+    RESULT_OPEN,
+    RESULT_RECORDED,
+    RESULT_REFUSED,
+    RESULT_GONE
+} results_state_t;
+
+typedef struct results_entry {
+    zmq_msg_t frame; /* what `result` points into; closed when GONE */
+    plumb_result_t result;
+    results_state_t state;
+} results_entry_t;
+
+typedef struct results {
+    results_entry_t *entries; /* owned, room for `limit` */
+    attempt_write_t *writes;  /* owned, likewise */
+    plumb_held_t *held;       /* owned, likewise */
+    size_t count, limit;      /* entries in use; they go all at once */
+    int64_t oldest_ms;        /* when the oldest of them came */
+} results_t;
+
+int results_init(results_t *r, size_t limit, plumb_err_t *err);
+void results_fini(results_t *r);
+
+bool results_full(const results_t *r);
+
+/* Take a RESULT; `frame` is moved away.  When there is no room it is dropped: its worker has it. */
+void results_take(tracker_t *t, zmq_msg_t *frame, const plumb_result_t *result);
+
+/* Record what was gathered.  What the database did not take stays. */
+int results_flush(tracker_t *t, plumb_err_t *err);
+
+#endif
