@@ -109,6 +109,14 @@ commit_verdict_t committers_commit(committers_t *committers, prepared_t *prepare
     return full ? COMMIT_AWAY : await(prepared);
 }
 
+size_t committers_waiting(committers_t *committers)
+{
+    pthread_mutex_lock(&committers->lock);
+    size_t waiting = committers->waiting;
+    pthread_mutex_unlock(&committers->lock);
+    return waiting;
+}
+
 /* ---- clock and health ---- */
 
 int64_t committers_now_ms(const committers_t *committers)

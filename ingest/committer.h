@@ -46,6 +46,9 @@ void committers_destroy(committers_t **committers);
 /* Wait until `prepared` is committed or not.  COMMIT_AWAY at once when the queue is full. */
 commit_verdict_t committers_commit(committers_t *committers, prepared_t *prepared);
 
+/* Leads that wait for a committer to take them. */
+size_t committers_waiting(committers_t *committers);
+
 /* PostgreSQL's clock, carried on by ours; 0: not known yet. */
 int64_t committers_now_ms(const committers_t *committers);
 

@@ -103,9 +103,16 @@ static int international(char out[PHONE_MAX], const char *digits, plumb_err_t *e
         return refuse(err, "no calling code begins with 0");
     if (count < E164_MIN || count > E164_MAX)
         return refuse(err, "not the length of an international phone number");
-    for (size_t i = 0; i < PLUMB_COUNT(plans); i++)
-        if (starts_with(digits, plans[i].code) && behind(&plans[i], plans[i].code, digits) == NULL)
-            return plumb_err_set(err, PLUMB_E_INVALID, "no phone number of +%s", plans[i].code);
+    const plan_t *misfit = NULL;
+    bool fits = false; /* one of those that share the calling code */
+    for (size_t i = 0; i < PLUMB_COUNT(plans); i++) {
+        if (behind(&plans[i], plans[i].code, digits) != NULL)
+            fits = true;
+        else if (starts_with(digits, plans[i].code))
+            misfit = &plans[i];
+    }
+    if (misfit != NULL && !fits)
+        return plumb_err_set(err, PLUMB_E_INVALID, "no phone number of +%s", misfit->code);
     snprintf(out, PHONE_MAX, "+%s", digits);
     return 0;
 }
