@@ -255,11 +255,13 @@ int run_listen(const args_t *args, plumb_err_t *err)
         rc = tell_port(&listener, args, err);
     while (rc == 0 && sigwait(&set, &got) != 0)
         ;
-    if (listener.server != NULL) {
-        mg_stop(listener.server);
-        mg_exit_library();
-        if (args_has(args, OPT_PORT_FILE))
-            unlink(args->value[OPT_PORT_FILE]);
+    if (listener.server != NULL && args_has(args, OPT_PORT_FILE))
+        unlink(args->value[OPT_PORT_FILE]);
+    if (rc == 0) { /* mg_stop would wait two seconds; what came in has been shown */
+        fflush(NULL);
+        _exit(STATUS_OK);
     }
+    if (listener.server != NULL)
+        mg_stop(listener.server);
     return rc;
 }

@@ -216,10 +216,14 @@ static bool await_end(supervisor_t *s, child_t *child, int64_t wait_ms)
 
 static void end_child(supervisor_t *s, child_t *child)
 {
+    int64_t began = plumb_mono_ms();
     kill(child->pid, child->stop_signal);
     kill(child->pid, SIGCONT); /* one that was stopped cannot end */
-    if (await_end(s, child, child->stop_ms))
+    if (await_end(s, child, child->stop_ms)) {
+        plumb_log_event(LOG_INFO, "child_stopped", "name=%s after_ms=%lld", child->plan.name,
+                        (long long)(plumb_mono_ms() - began));
         return;
+    }
     plumb_log_event(LOG_WARNING, "child_slow", "name=%s pid=%d", child->plan.name, (int)child->pid);
     kill(child->pid, child->plan.death_signal);
     if (await_end(s, child, LAST_MS))

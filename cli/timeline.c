@@ -59,7 +59,8 @@ static void take_delivery(timeline_t *t, const json_t *attributes)
 static void take_attempt(timeline_t *t, const json_t *attributes)
 {
     int64_t started = time_of(attributes, "startedAt");
-    json_int_t first_byte = json_integer_value(json_object_get(attributes, "firstByteUs"));
+    const json_t *timings = json_object_get(attributes, "timings");
+    json_int_t first_byte = json_integer_value(json_object_get(timings, "firstByteUs"));
     t->status = (int)json_integer_value(json_object_get(attributes, "status"));
     t->at_us[STATION_SENT] = started;
     t->at_us[STATION_ANSWERED] = first_byte > 0 ? started + first_byte : 0;

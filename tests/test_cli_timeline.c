@@ -18,7 +18,7 @@
     "\",\"createdAt\":\"2026-01-02T03:04:05.101Z\",\"queuedAt\":\"2026-01-02T03:04:05.102Z\"}}"
 #define ATTEMPT(status, detail)                                                                    \
     "{\"type\":\"attempts\",\"id\":\"a\",\"attributes\":{\"status\":" status                       \
-    ",\"startedAt\":\"2026-01-02T03:04:05.103Z\",\"firstByteUs\":1500,"                            \
+    ",\"startedAt\":\"2026-01-02T03:04:05.103Z\",\"timings\":{\"firstByteUs\":1500},"              \
     "\"recordedAt\":\"2026-01-02T03:04:05.110Z\"" detail "}}"
 
 static const struct {
