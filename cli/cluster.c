@@ -18,17 +18,16 @@
 
 #define INITDB_MS 180000
 #define STATEMENT_MS 30000
-/* PROCESS_PASSED_FD by path, and what is in it. */
-#define PASSED_DIR "/proc/self/fd/9"
-#define PASSED_DATA PASSED_DIR "/data"
-#define PASSED_NEW PASSED_DIR "/new"
-#define SOCKET_SETTING "unix_socket_directories=" PASSED_DIR
+/* Inside of PROCESS_PASSED_FD, by path. */
+#define PASSED_DATA "/proc/self/fd/9/data"
+#define PASSED_NEW "/proc/self/fd/9/new"
 #define USER "plumb"
 
 /* What docs/performance.md measures with, scaled to a machine that does other things too.  Shared
  * memory for parallel workers is a file in the data directory, so that none is left in /dev/shm. */
 static const char *const settings[] = {"listen_addresses=",
-                                       SOCKET_SETTING,
+                                       "port=5432",
+                                       "unix_socket_directories=/proc/self/fd/9",
                                        "unix_socket_permissions=0700",
                                        "dynamic_shared_memory_type=mmap",
                                        "shared_buffers=256MB",
@@ -43,7 +42,7 @@ static const char *const settings[] = {"listen_addresses=",
                                        "log_checkpoints=off",
                                        "lc_messages=C"};
 #define SETTINGS (sizeof settings / sizeof *settings)
-_Static_assert(PROCESS_PASSED_FD == 9, "PASSED_DIR names it");
+_Static_assert(PROCESS_PASSED_FD == 9, "the paths above name it");
 _Static_assert(2 * SETTINGS + 4 <= PROCESS_ARGV_MAX, "the command line is long enough");
 
 /* ---- which PostgreSQL ---- */
@@ -153,6 +152,7 @@ static void describe(const cluster_t *c, process_plan_t *plan, const char *name,
 {
     *plan = (process_plan_t){.name = name,
                              .passed = c->fd,
+                             .plain = true,
                              .drops = c->drops,
                              .uid = c->uid,
                              .gid = c->gid,
@@ -216,7 +216,8 @@ static void make_conninfo(char *out, size_t size, const char *dir, const char *d
     snprintf(out, size, "host=%s", plain ? "" : "'");
     put_quoted(out, size, dir);
     size_t at = strlen(out);
-    snprintf(out + at, size - at, "%s user=" USER " dbname=%s", plain ? "" : "'", database);
+    snprintf(out + at, size - at, "%s port=5432 user=" USER " dbname=%s", plain ? "" : "'",
+             database);
 }
 
 int cluster_open(cluster_t *c, const char *state_dir, const char *log, plumb_err_t *err)

@@ -81,7 +81,7 @@ int detach_go(detach_t *detach, const char *log, plumb_err_t *err)
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     int own = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     int rc = 0;
-    if (null < 0 || own < 0 || chdir("/") < 0)
+    if (null < 0 || own < 0)
         rc = plumb_err_set(err, PLUMB_E_SYSTEM, "detach: '%s': %s", log, strerror(errno));
     prctl(PR_SET_PDEATHSIG, 0);
     if (rc == 0 && (dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0 ||

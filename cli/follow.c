@@ -124,18 +124,16 @@ static void print_line(void *self, unsigned source, const char *line, size_t len
     fputc('\n', f->out);
 }
 
-void follow_print(follow_t *f, FILE *out)
+bool follow_print(follow_t *f, FILE *out)
 {
-    bool more = true;
+    bool more = false;
     f->out = out;
     drain_notify(f);
-    while (more) {
-        more = false;
-        for (unsigned i = 0; i < f->count; i++)
-            more = read_log(f, i) || more;
-        merge_flush(&f->merge, print_line, f);
-    }
+    for (unsigned i = 0; i < f->count; i++)
+        more = read_log(f, i) || more;
+    merge_flush(&f->merge, print_line, f);
     fflush(out);
+    return more;
 }
 
 void follow_skip(follow_t *f)

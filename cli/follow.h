@@ -18,8 +18,9 @@ void follow_destroy(follow_t **follow);
 /* Readable when a log grew. */
 int follow_fd(const follow_t *follow);
 
-/* Print whole lines that came since the last call (or since follow_new), each behind its name. */
-void follow_print(follow_t *follow, FILE *out);
+/* Print whole lines that came since the last call (or since follow_new), each behind its name.
+ * True: there is more, after a look at the signals. */
+bool follow_print(follow_t *follow, FILE *out);
 
 /* Forget what came until now. */
 void follow_skip(follow_t *follow);

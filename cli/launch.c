@@ -227,8 +227,10 @@ static int start_pipeline(up_t *up, plumb_err_t *err)
 
 int launch_all(up_t *up, plumb_err_t *err)
 {
+    char path[PATH_MAX];
     state_path(up->state.dir, "plumb.conf", up->config);
-    state_clean_run(up->conf.run_dir);
+    state_clean_run(up->conf.run_dir); /* as one that was killed left it */
+    unlink(state_path(up->state.dir, "up.json", path));
     int rc = choose_port(up, err);
     if (rc == 0)
         rc = open_database(up, err);

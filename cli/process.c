@@ -51,11 +51,22 @@ static void arrange_descriptors(const process_plan_t *plan, int log)
     closefrom(keep + 1);
 }
 
+/* What an operator's shell says of locales and databases is not meant for this one. */
+static void plain_environment(void)
+{
+    setenv("LC_ALL", "C", 1);
+    unsetenv("PGDATA");
+    unsetenv("PGPORT");
+    unsetenv("PGOPTIONS");
+}
+
 static _Noreturn void become(const process_plan_t *plan, pid_t parent, int log)
 {
     setsid(); /* a Ctrl-C is for the supervisor, which stops us in order */
     default_signals();
     arrange_descriptors(plan, log);
+    if (plan->plain)
+        plain_environment();
     if (chdir("/") < 0)
         give_up("chdir /", plan->argv[0]);
     if (plan->drops &&

@@ -18,6 +18,7 @@ typedef struct process_plan {
     const char *argv[PROCESS_ARGV_MAX]; /* argv[0] is the program's path; ends with NULL */
     char log[PATH_MAX];                 /* what it writes to stdout and stderr is appended */
     int passed;                         /* descriptor it gets as PROCESS_PASSED_FD; -1 none */
+    bool plain;                         /* gets LC_ALL=C and no PG… variables */
     bool drops;                         /* becomes uid and gid first */
     uid_t uid;
     gid_t gid;

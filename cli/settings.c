@@ -5,6 +5,7 @@
 #include "conf_units.h"
 #include "state.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -42,6 +43,30 @@ static int check_sets(const args_t *args, plumb_err_t *err)
     return 0;
 }
 
+/* The daemons work in "/", and `status` may be asked from anywhere. */
+static int make_absolute(plumb_conf_t *conf, plumb_err_t *err)
+{
+    const struct {
+        const char *key, *value;
+    } paths[] = {{"run_dir", conf->run_dir},
+                 {"state_dir", conf->state_dir},
+                 {"keys_dir", conf->keys_dir},
+                 {"channel_dir", conf->channel_dir},
+                 {"worker.ca_file", conf->ca_file}};
+    char cwd[PATH_MAX], whole[2 * PATH_MAX];
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < sizeof paths / sizeof *paths; i++) {
+        if (paths[i].value[0] == '/' || paths[i].value[0] == '\0')
+            continue;
+        if (getcwd(cwd, sizeof cwd) == NULL)
+            return plumb_err_set(err, PLUMB_E_SYSTEM, "%s: '%s': %s", paths[i].key, paths[i].value,
+                                 strerror(errno));
+        snprintf(whole, sizeof whole, "%s/%s", cwd, paths[i].value);
+        rc = settings_put(conf, paths[i].key, whole, err);
+    }
+    return rc;
+}
+
 int settings_make(plumb_conf_t *conf, const char *state_dir, const char *channel_dir,
                   const args_t *args, plumb_err_t *err)
 {
@@ -62,6 +87,8 @@ int settings_make(plumb_conf_t *conf, const char *state_dir, const char *channel
         rc = settings_put(conf, "channel_dir", channel_dir, err);
     if (rc == 0)
         rc = apply_sets(conf, args, err);
+    if (rc == 0)
+        rc = make_absolute(conf, err);
     if (rc == 0)
         rc = plumb_conf_check(conf, err);
     return rc;

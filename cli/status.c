@@ -166,16 +166,19 @@ static int show(const args_t *args, const plumb_conf_t *conf, const char *dir, j
     return healthy ? STATUS_OK : STATUS_UNHEALTHY;
 }
 
-static int show_nothing(const args_t *args, const char *dir)
+static int show_nothing(const args_t *args, const char *dir, pid_t holder)
 {
     if (args_has(args, OPT_JSON)) {
-        json_t *all = json_pack("{s:b, s:b, s:s, s:[]}", "running", false, "healthy", false,
+        json_t *all = json_pack("{s:b, s:b, s:s, s:[]}", "running", holder > 0, "healthy", false,
                                 "state", dir, "processes");
         json_dumpf(all, stdout, JSON_COMPACT);
         putchar('\n');
         json_decref(all);
     }
-    fprintf(stderr, "nothing runs in '%s'; start it: plumb up --state '%s'\n", dir, dir);
+    if (holder > 0)
+        fprintf(stderr, "'%s' is just starting (pid %d)\n", dir, (int)holder);
+    else
+        fprintf(stderr, "nothing runs in '%s'; start it: plumb up --state '%s'\n", dir, dir);
     return STATUS_UNHEALTHY;
 }
 
@@ -186,9 +189,10 @@ int run_status(const args_t *args, plumb_err_t *err)
     int rc = state_locate(dir, args->value[OPT_STATE], err);
     if (rc < 0)
         return rc;
-    json_t *up = state_holder(dir) > 0 ? read_up(dir) : NULL;
+    pid_t holder = state_holder(dir);
+    json_t *up = holder > 0 ? read_up(dir) : NULL;
     if (up == NULL)
-        return show_nothing(args, dir);
+        return show_nothing(args, dir, holder);
     rc = http_open(err);
     if (rc == 0)
         rc = plumb_conf_init(&conf, err);

@@ -91,10 +91,9 @@ static int stay(up_t *up, detach_t *detach, plumb_err_t *err)
         follow_skip(up->follow);
         up->supervisor.further = follow_fd(up->follow);
     }
-    while (up->supervisor.stop == 0) {
-        supervisor_step(&up->supervisor, STEP_MS);
-        if (attended)
-            follow_print(up->follow, stderr);
+    for (bool more = false; up->supervisor.stop == 0;) {
+        supervisor_step(&up->supervisor, more ? 0 : STEP_MS);
+        more = attended && follow_print(up->follow, stderr);
     }
     return 0;
 }
@@ -174,7 +173,9 @@ static int live(up_t *up, const char *dir, detach_t *detach)
     close_all(up);
     if (interrupted)
         return STATUS_INTERRUPTED;
-    return rc < 0 ? plumb_code_exit(err.code) : STATUS_OK;
+    if (rc < 0 && !ours)
+        return plumb_code_exit(err.code);
+    return rc < 0 ? STATUS_FAILED : STATUS_OK;
 }
 
 /* What can be refused before anything is touched. */

@@ -4,6 +4,7 @@
 
 #include "json.h"
 
+#include <stdint.h>
 #include <string.h>
 
 static bool is_continuation(unsigned char c)
@@ -50,10 +51,23 @@ size_t plumb_utf8_cut(const char *text, size_t length, size_t max)
     return max;
 }
 
+/* Eight bytes that are all ASCII and none of them NUL: most of what comes. */
+static bool is_plain_word(const char *at)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101), tops = ones << 7;
+    uint64_t word;
+    memcpy(&word, at, sizeof word);
+    return ((word | (word - ones)) & tops) == 0;
+}
+
 bool plumb_utf8_valid(const char *text, size_t length)
 {
     size_t at = 0;
     while (at < length) {
+        if (length - at >= 8 && is_plain_word(text + at)) {
+            at += 8;
+            continue;
+        }
         size_t step = text[at] != '\0' ? plumb_utf8_length(text + at, length - at) : 0;
         if (step == 0)
             return false;

@@ -1,4 +1,5 @@
 /* Metrics: the text Prometheus reads, bounds of labels, and counting from several threads. */
+#include "count.h"
 #include "golden.h"
 #include "metrics.h"
 
@@ -149,6 +150,54 @@ static void counts_from_threads(void **state)
     assert_line("ingest", "\nplumb_commit_duration_seconds_sum 80\n");
 }
 
+/* ---- docs/metrics.md, made from the table ---- */
+
+static const struct {
+    const char *name, *kind, *daemon, *labels, *help;
+} rows[] = {
+#define PLUMB_METRIC(id, name_, kind_, daemon_, labels_, help_)                                    \
+    {.name = (name_), .kind = #kind_, .daemon = (daemon_), .labels = (labels_), .help = (help_)},
+#include "metric_table.h"
+#undef PLUMB_METRIC
+};
+
+static const char page_head[] =
+    "# Metrics\n\n"
+    "What `/metrics` of each daemon shows: `curl --unix-socket <run_dir>/<name>.http "
+    "http://x/metrics`, and ingest's port.\n"
+    "This page is made from `lib/metric_table.h`: `PLUMB_GOLDEN=write make test ARGS=\"-R "
+    "metrics\"`.\n\n"
+    "- Series without labels are there from the start; others from their first value.\n"
+    "- Labels come from short closed lists: channel, outcome, reason, state, route. Beyond 256 "
+    "values of a metric the rest is\n  counted as `other`.\n"
+    "- Histograms, in seconds: REQUEST 1 ms to 5 s, ATTEMPT 10 ms to 30 s, LATENCY 10 ms to a "
+    "day; BATCH counts 1 to 1,024.\n";
+
+static void write_table(plumb_buf_t *out, const char *title, const char *daemon)
+{
+    plumb_buf_printf(out, "\n## %s\n\n| metric | kind | labels | what |\n|---|---|---|---|\n",
+                     title);
+    for (size_t i = 0; i < PLUMB_COUNT(rows); i++)
+        if (strcmp(rows[i].daemon, daemon) == 0)
+            plumb_buf_printf(out, "| `%s` | %s | %s | %s |\n", rows[i].name, rows[i].kind,
+                             rows[i].labels, rows[i].help);
+}
+
+static void is_documented(void **state)
+{
+    (void)state;
+    static const char *const daemons[][2] = {{"Every daemon", "all"},
+                                             {"ingest", "ingest"},
+                                             {"broker", "broker"},
+                                             {"worker", "worker"},
+                                             {"tracker", "tracker"}};
+    plumb_buf_clear(&text);
+    plumb_buf_text(&text, page_head);
+    for (size_t i = 0; i < PLUMB_COUNT(daemons); i++)
+        write_table(&text, daemons[i][0], daemons[i][1]);
+    golden_text("../../docs/metrics.md", text.data);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -158,6 +207,7 @@ int main(void)
         cmocka_unit_test(escapes_labels),
         cmocka_unit_test(bounds_series),
         cmocka_unit_test(counts_from_threads),
+        cmocka_unit_test(is_documented),
     };
     return cmocka_run_group_tests(tests, NULL, release);
 }

@@ -4,6 +4,7 @@
 #include "msg.h"
 #include "msg_check.h"
 #include "msg_samples.h"
+#include "msg_token.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -481,6 +482,45 @@ static void refuses_malformed(void **state)
     }
 }
 
+/* Every form an integer may have, read as the "clockMs" of a ping. */
+static void reads_integers(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *bytes;
+        size_t length;
+        int64_t want;
+    } cases[] = {
+        {B("\x00"), 0},
+        {B("\x7f"), 127},
+        {B("\xff"), -1},
+        {B("\xe0"), -32},
+        {B("\xcc\xff"), 255},
+        {B("\xcd\xff\xff"), 65535},
+        {B("\xce\xff\xff\xff\xff"), UINT32_MAX},
+        {B("\xcf\x7f\xff\xff\xff\xff\xff\xff\xff"), INT64_MAX},
+        {B("\xd0\x7f"), 127},
+        {B("\xd0\x80"), -128},
+        {B("\xd1\x80\0"), -32768},
+        {B("\xd2\x80\0\0\0"), INT32_MIN},
+        {B("\xd2\xff\xff\xff\xfe"), -2},
+        {B("\xd3\x80\0\0\0\0\0\0\0"), INT64_MIN},
+        {B("\xd3\0\0\0\0\0\0\0\x09"), 9},
+    };
+    for (size_t i = 0; i < PLUMB_COUNT(cases); i++) {
+        plumb_buf_t frame = {0};
+        plumb_note_t note;
+        plumb_err_t err = {0};
+        plumb_buf_put(&frame, B("\x83" NOTE "\xa7"
+                                "clockMs"));
+        plumb_buf_put(&frame, cases[i].bytes, cases[i].length);
+        assert_ok(plumb_note_decode(&note, NULL, frame.data, frame.length, &err), &err);
+        if (note.clock_ms != cases[i].want)
+            fail_msg("row %zu: got %lld", i, (long long)note.clock_ms);
+        plumb_buf_fini(&frame);
+    }
+}
+
 /* A map of `count` keys "k00001" … in the frame's `x`, the last one a repetition if wanted. */
 static void put_many_keys(plumb_buf_t *out, unsigned count, bool doubled)
 {
@@ -579,6 +619,67 @@ static void refuses_large_frames(void **state)
     free(frame);
 }
 
+/* ---- docs/messages.md ---- */
+
+static void load_page(plumb_buf_t *page)
+{
+    char path[4096], piece[4096];
+    size_t got;
+    const char *source = getenv("PLUMB_SOURCE");
+    snprintf(path, sizeof path, "%s/docs/messages.md", source != NULL ? source : ".");
+    FILE *file = fopen(path, "re");
+    assert_non_null(file);
+    while ((got = fread(piece, 1, sizeof piece, file)) > 0)
+        plumb_buf_put(page, piece, got);
+    fclose(file);
+}
+
+static void assert_on_page(const plumb_buf_t *page, const char *word, size_t length)
+{
+    char quoted[64];
+    snprintf(quoted, sizeof quoted, "`%.*s`", (int)length, word);
+    if (page->data == NULL || strstr(page->data, quoted) == NULL)
+        fail_msg("docs/messages.md does not know %s", quoted);
+}
+
+static void assert_keys_on_page(const plumb_buf_t *page, const plumb_buf_t *frame)
+{
+    plumb_cursor_t cursor = {(const uint8_t *)frame->data,
+                             (const uint8_t *)frame->data + frame->length};
+    plumb_token_t map = {0}, key = {0};
+    plumb_token_next(&cursor, &map);
+    for (uint64_t i = 0; i < map.number; i++) {
+        plumb_token_next(&cursor, &key);
+        plumb_token_skip(&cursor);
+        assert_on_page(page, (const char *)key.data, key.number);
+    }
+}
+
+/* The samples have every key: the page must know each, and each type and outcome. */
+static void is_documented(void **state)
+{
+    (void)state;
+    plumb_buf_t page = {0}, out = {0};
+    plumb_err_t err = {0};
+    plumb_job_t job = sample_job();
+    plumb_result_t result = sample_result();
+    load_page(&page);
+    assert_ok(plumb_job_encode(&out, &job, &err), &err);
+    assert_keys_on_page(&page, &out);
+    assert_ok(plumb_result_encode(&out, &result, &err), &err);
+    assert_keys_on_page(&page, &out);
+    for (plumb_msg_type_t type = PLUMB_MSG_ACKS; type < PLUMB_MSG_COUNT; type++) {
+        plumb_note_t note = sample_note(type);
+        assert_ok(plumb_note_encode(&out, &note, &err), &err);
+        assert_keys_on_page(&page, &out);
+        assert_on_page(&page, plumb_msg_name(type), strlen(plumb_msg_name(type)));
+    }
+    for (plumb_outcome_t outcome = 0; outcome < PLUMB_OUT_COUNT; outcome++)
+        assert_on_page(&page, plumb_outcome_name(outcome), strlen(plumb_outcome_name(outcome)));
+    plumb_buf_fini(&page);
+    plumb_buf_fini(&out);
+}
+
 static void names_types(void **state)
 {
     (void)state;
@@ -600,10 +701,12 @@ int main(void)
         cmocka_unit_test(restamps),
         cmocka_unit_test(survives_cuts_and_flips),
         cmocka_unit_test(refuses_malformed),
+        cmocka_unit_test(reads_integers),
         cmocka_unit_test(finds_doubled_among_many),
         cmocka_unit_test(refuses_to_encode),
         cmocka_unit_test(carries_deep_leads),
         cmocka_unit_test(refuses_large_frames),
+        cmocka_unit_test(is_documented),
         cmocka_unit_test(names_types),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

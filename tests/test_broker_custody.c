@@ -1,0 +1,594 @@
+/* The broker's custody of jobs: nobody forgets before somebody else knows. */
+#include "broker_world.h"
+
+static const world_worker_t alpha = {"worker-0", 11, 8};
+static const world_worker_t alpha_again = {"worker-0", 12, 8};
+static const world_worker_t beta = {"worker-1", 21, 8};
+
+/* A world with worker-0 holding jobs 1 … count. */
+static void begin(world_t *w, unsigned count)
+{
+    world_init(w, NULL);
+    world_hello(w, alpha, 0, NULL, 0);
+    world_put_many(w, 1, count);
+    world_step(w);
+    assert_int_equal(world_given(w, "worker-0"), count);
+    world_forget(w);
+}
+
+static bool names(const said_t *said, unsigned n)
+{
+    plumb_ticket_t ticket = world_ticket(n, 1);
+    for (size_t i = 0; said != NULL && i < said->note.held_count; i++) {
+        if (memcmp(&said->held[i].ticket, &ticket, sizeof ticket) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void goes_its_way(void **state)
+{
+    (void)state;
+    world_t w;
+    world_init(&w, NULL);
+    assert_int_equal(world_count(&w, BEACONS, PLUMB_MSG_BEACON, NULL), 0);
+    world_step(&w);
+    const said_t *beacon = world_last(&w, BEACONS, PLUMB_MSG_BEACON);
+    assert_non_null(beacon);
+    assert_true(beacon->note.epoch == broker_epoch(w.b));
+    assert_int_equal(beacon->note.room, (4 << 20) / 5 * 4);
+
+    world_put_many(&w, 1, 1);
+    world_put_many(&w, 1, 1); /* again: known */
+    world_step(&w);
+    assert_int_equal(world_given(&w, NULL), 0); /* nobody is there */
+    world_hello(&w, alpha, 0, NULL, 0);
+    const said_t *welcome = world_last(&w, TO_WORKER, PLUMB_MSG_WELCOME);
+    assert_non_null(welcome);
+    assert_int_equal(welcome->note.clock_ms, 77);
+    assert_int_equal(welcome->note.credit, 5000);
+    assert_true(welcome->note.epoch == broker_epoch(w.b));
+    world_step(&w);
+    assert_int_equal(world_given(&w, "worker-0"), 1);
+    world_done(&w, alpha, 1);
+    assert_int_equal(broker_tickets(w.b), 1);
+    world_put_many(&w, 1, 1); /* done, not acked: still known */
+    world_step(&w);
+    assert_int_equal(world_given(&w, "worker-0"), 1);
+    world_ack(&w, 1);
+    assert_int_equal(broker_tickets(w.b), 0);
+    assert_int_equal(broker_held(w.b), 0);
+    assert_int_equal(broker_counts(w.b)->known, 2);
+    world_fini(&w);
+}
+
+static void pongs(void **state)
+{
+    (void)state;
+    world_t w;
+    begin(&w, 0);
+    world_ping(&w, alpha);
+    const said_t *pong = world_last(&w, TO_WORKER, PLUMB_MSG_PONG);
+    assert_non_null(pong);
+    assert_true(pong->note.clock_ms == w.now);
+    world_ping(&w, alpha_again); /* another instance */
+    world_ping(&w, beta);        /* another slot */
+    assert_int_equal(world_count(&w, TO_WORKER, PLUMB_MSG_FENCED, "worker-0"), 1);
+    assert_int_equal(world_count(&w, TO_WORKER, PLUMB_MSG_FENCED, "worker-1"), 1);
+    assert_int_equal(world_count(&w, TO_WORKER, PLUMB_MSG_PONG, NULL), 1);
+    world_fini(&w);
+}
+
+static void respects_credit(void **state)
+{
+    (void)state;
+    world_t w;
+    broker_settings_t set = world_settings();
+    set.destination_start = 20;
+    world_init(&w, &set);
+    world_worker_t worker = {"worker-0", 11, 40};
+    world_hello(&w, worker, 0, NULL, 0);
+    world_put_many(&w, 1, 30);
+    world_step(&w);
+    assert_int_equal(world_given(&w, NULL), 10); /* a quarter: one account's share */
+    worker.credit = 0;
+    world_done(&w, worker, 1);
+    world_ping(&w, worker);
+    world_step(&w);
+    assert_int_equal(world_given(&w, NULL), 10);
+    worker.credit = 40;
+    world_ping(&w, worker);
+    world_step(&w);
+    assert_int_equal(world_given(&w, NULL), 11);
+    world_fini(&w);
+}
+
+/* --- the death of a worker --- */
+
+static void silent_worker_loses_all(void **state)
+{
+    (void)state;
+    world_t w;
+    begin(&w, 2);
+    world_done(&w, alpha, 1);
+    world_pass(&w, 9999);
+    assert_int_equal(world_count(&w, TO_TRACKER, PLUMB_MSG_LOST, NULL), 0);
+    world_pass(&w, 1);
+    const said_t *lost = world_last(&w, TO_TRACKER, PLUMB_MSG_LOST);
+    assert_non_null(lost);
+    assert_false(lost->note.given_up);
+    assert_int_equal(lost->note.held_count, 2);
+    for (size_t i = 0; i < 2; i++)
+        assert_int_equal(lost->held[i].done,
+                         lost->held[i].ticket.delivery.b[15] == 1); /* job 1 was done */
+    world_ping(&w, alpha);
+    assert_int_equal(world_count(&w, TO_WORKER, PLUMB_MSG_FENCED, NULL), 1);
+    world_forget(&w);
+    world_pass(&w, 3000); /* repeated until acked */
+    assert_int_equal(world_count(&w, TO_TRACKER, PLUMB_MSG_LOST, NULL), 3);
+    world_put_many(&w, 2, 1); /* an audit's copy of what is lost is not run */
+    world_hello(&w, beta, 0, NULL, 0);
+    world_ack(&w, 1);
+    world_ack(&w, 2);
+    world_forget(&w);
+    world_pass(&w, 3000);
+    assert_int_equal(world_count(&w, TO_TRACKER, PLUMB_MSG_LOST, NULL), 0);
+    assert_int_equal(world_given(&w, NULL), 0);
+    assert_int_equal(broker_tickets(w.b), 0);
+    world_fini(&w);
+}
+
+/* A new instance that names its predecessor lists all that had begun. */
+static void heir_takes_over(void **state)
+{
+    (void)state;
+    world_t w;
+    begin(&w, 2); /* both go: the account's share is 2 of 8 */
+    plumb_held_t held[] = {world_held(1, PLUMB_PHASE_ASSIGNED), world_held(2, PLUMB_PHASE_SENT)};
+    world_hello(&w, alpha_again, alpha.instance, held, 2);
+    world_step(&w);
+    assert_int_equal(world_count(&w, TO_TRACKER, PLUMB_MSG_LOST, NULL), 0);
+    assert_int_equal(world_given(&w, "worker-0"), 1); /* job 1 again */
+    assert_true(world_last(&w, TO_WORKER, PLUMB_MSG_JOB)->job.delivery.b[15] == 1);
+    world_ack(&w, 2); /* it sends the result of what was sent … */
+    world_live(&w, &alpha_again, 1, 6000);
+    assert_int_equal(broker_tickets(w.b), 1); /* … and has no done to say */
+    world_fini(&w);
+}
+
+/* What neither list nor done names may be recorded, with both words of it lost. */
+static void unlisted_is_asked_for(void **state)
+{
+    (void)state;
+    for (int recorded = 0; recorded < 2; recorded++) {
+        world_t w;
+        begin(&w, 1);
+        world_hello(&w, alpha_again, alpha.instance, NULL, 0);
+        w.deaf[TO_TRACKER] = true;
+        world_live(&w, &alpha_again, 1, 3000);
+        assert_int_equal(world_given(&w, NULL), 0); /* nobody to ask: it waits */
+        w.deaf[TO_TRACKER] = false;
+        world_live(&w, &alpha_again, 1, 500);
+        assert_true(names(world_last(&w, TO_TRACKER, PLUMB_MSG_UNACKED), 1));
+        if (recorded)
+            world_ack(&w, 1);
+        world_live(&w, &alpha_again, 1, 2000);
+        assert_int_equal(world_given(&w, NULL), recorded ? 0 : 1);
+        assert_int_equal(broker_tickets(w.b), recorded ? 0 : 1);
+        world_fini(&w);
+    }
+}
+
+static void stranger_in_the_slot(void **state)
+{
+    (void)state;
+    world_t w;
+    begin(&w, 1);
+    world_hello(&w, alpha_again, 999, NULL, 0); /* names somebody else as predecessor */
+    world_step(&w);
+    assert_true(names(world_last(&w, TO_TRACKER, PLUMB_MSG_LOST), 1));
+    assert_int_equal(world_given(&w, NULL), 0);
+    world_fini(&w);
+}
+
+static void hello_twice(void **state)
+{
+    (void)state;
+    world_t w;
+    begin(&w, 2);
+    plumb_held_t held[] = {world_held(1, PLUMB_PHASE_SENT), world_held(2, PLUMB_PHASE_ASSIGNED)};
+    for (int i = 0; i < 2; i++)
+        world_hello(&w, alpha, 0, held, 2);
+    world_live(&w, &alpha, 1, 3000);
+    assert_int_equal(world_given(&w, NULL), 0); /* it has both */
+    world_hello(&w, alpha, 0, held, 1);         /* lacks the second: lost on the way */
+    world_live(&w, &alpha, 1, 3000);
+    assert_int_equal(world_given(&w, NULL), 1);
+    world_hello(&w, alpha, 0, held + 1, 1); /* what had begun is gone: it may have been sent */
+    world_live(&w, &alpha, 1, 3000);
+    assert_int_equal(world_given(&w, NULL), 1);
+    assert_true(names(world_last(&w, TO_TRACKER, PLUMB_MSG_LOST), 1));
+    world_fini(&w);
+}
+
+/* After a restart of the broker workers list what runs; its results come in time. */
+static void foreign_work_counts(void **state)
+{
+    (void)state;
+    world_t w;
+    broker_settings_t set = world_settings();
+    world_init(&w, &set);
+    plumb_held_t held[] = {world_held(1, PLUMB_PHASE_SENT), world_held(2, PLUMB_PHASE_PLUGIN)};
+    world_worker_t small = {"worker-0", 11, 3};
+    world_hello(&w, small, 0, held, 2);
+    world_put_many(&w, 1, 1); /* an audit's copy */
+    world_put_many(&w, 3, 3);
+    world_step(&w);
+    assert_int_equal(world_given(&w, NULL), 1); /* credit 3, two run */
+    world_done(&w, small, 1);
+    world_ack(&w, 1);
+    world_ack(&w, 2); /* its done may never come */
+    world_ping(&w, small);
+    world_done(&w, small, 3);
+    world_step(&w);
+    assert_int_equal(world_given(&w, NULL), 2);
+    world_fini(&w);
+}
+
+static void foreign_work_is_asked_for(void **state)
+{
+    (void)state;
+    world_t w;
+    world_init(&w, NULL);
+    plumb_held_t held = world_held(1, PLUMB_PHASE_SENT);
+    world_hello(&w, alpha, 0, &held, 1);
+    world_live(&w, &alpha, 1, 4900);
+    assert_int_equal(world_count(&w, TO_TRACKER, PLUMB_MSG_UNACKED, NULL), 0);
+    world_live(&w, &alpha, 1, 600);
+    assert_true(names(world_last(&w, TO_TRACKER, PLUMB_MSG_UNACKED), 1));
+    world_fini(&w);
+}
+
+/* --- acks, returns, recalls --- */
+
+static void unacked_is_said_again(void **state)
+{
+    (void)state;
+    world_t w;
+    begin(&w, 1);
+    world_done(&w, alpha, 1);
+    world_live(&w, &alpha, 1, 4999);
+    assert_int_equal(world_count(&w, TO_TRACKER, PLUMB_MSG_UNACKED, NULL), 0);
+    world_live(&w, &alpha, 1, 10001);
+    assert_int_equal(world_count(&w, TO_TRACKER, PLUMB_MSG_UNACKED, NULL), 3);
+    world_fini(&w);
+}
+
+static void ack_before_done(void **state)
+{
+    (void)state;
+    for (int done_comes = 0; done_comes < 2; done_comes++) {
+        world_t w;
+        begin(&w, 1);
+        world_ack(&w, 1);
+        assert_int_equal(broker_tickets(w.b), 1); /* its credit is still out */
+        if (done_comes)
+            world_done(&w, alpha, 1);
+        else
+            world_live(&w, &alpha, 1, 5500);
+        assert_int_equal(broker_tickets(w.b), 0);
+        assert_int_equal(broker_held(w.b), 0);
+        world_fini(&w);
+    }
+}
+
+static void ack_of_what_waits(void **state)
+{
+    (void)state;
+    world_t w;
+    world_init(&w, NULL);
+    world_put_many(&w, 1, 2);
+    world_ack(&w, 1);
+    world_hello(&w, alpha, 0, NULL, 0);
+    world_step(&w);
+    assert_int_equal(world_given(&w, NULL), 1);
+    world_fini(&w);
+}
+
+static void returned_goes_first(void **state)
+{
+    (void)state;
+    world_t w;
+    world_init(&w, NULL);
+    world_worker_t one = {"worker-0", 11, 1};
+    world_hello(&w, one, 0, NULL, 0);
+    world_put_many(&w, 1, 3);
+    world_step(&w);
+    world_say(&w, one, PLUMB_MSG_RETURN, 1);
+    world_step(&w);
+    assert_int_equal(world_given(&w, "worker-0"), 1); /* not to it at once */
+    world_hello(&w, beta, 0, NULL, 0);
+    world_step(&w);
+    const said_t *job = world_last(&w, TO_WORKER, PLUMB_MSG_JOB);
+    assert_string_equal(job->to, "worker-1");
+    bool first = false;
+    for (size_t i = 0; i < w.count && !first; i++) {
+        first = w.said[i].type == PLUMB_MSG_JOB && strcmp(w.said[i].to, "worker-1") == 0;
+        if (first)
+            assert_int_equal(w.said[i].job.delivery.b[15], 1);
+    }
+    assert_true(first);
+    world_fini(&w);
+}
+
+static void recalls(void **state)
+{
+    (void)state;
+    world_t w;
+    world_init(&w, NULL);
+    world_worker_t one = {"worker-0", 11, 1};
+    world_hello(&w, one, 0, NULL, 0);
+    world_put_many(&w, 1, 2); /* 1 goes out, 2 waits */
+    world_step(&w);
+    plumb_held_t held[] = {world_held(1, 0), world_held(2, 0), world_held(3, 0)};
+    world_ask_list(&w, PLUMB_MSG_RECALL, held, 3);
+    const said_t *answer = world_last(&w, TO_CONTROL, PLUMB_MSG_RECALLED);
+    assert_string_equal(answer->to, "asker");
+    assert_int_equal(answer->note.held_count, 1);
+    assert_true(names(answer, 2));
+    assert_true(names(world_last(&w, TO_WORKER, PLUMB_MSG_RECALL), 1));
+    world_say(&w, one, PLUMB_MSG_RECALLED, 1);
+    assert_true(names(world_last(&w, TO_TRACKER, PLUMB_MSG_RECALLED), 1));
+    world_forget(&w);
+    world_ask_list(&w, PLUMB_MSG_RECALL, held, 3); /* the answer may have been lost */
+    assert_int_equal(world_last(&w, TO_CONTROL, PLUMB_MSG_RECALLED)->note.held_count, 2);
+    world_put_many(&w, 1, 2); /* late copies */
+    world_step(&w);
+    assert_int_equal(world_given(&w, NULL), 0);
+    world_live(&w, &one, 1, 31000);
+    assert_int_equal(broker_tickets(w.b), 0);
+    world_fini(&w);
+}
+
+/* --- audit --- */
+
+static void audits(void **state)
+{
+    (void)state;
+    world_t w;
+    begin(&w, 2);
+    world_done(&w, alpha, 1);
+    plumb_held_t held[] = {world_held(1, 0), world_held(2, 0), world_held(3, 0)};
+    world_ask_list(&w, PLUMB_MSG_AUDIT, held, 3);
+    const said_t *missing = world_last(&w, TO_CONTROL, PLUMB_MSG_MISSING);
+    assert_int_equal(missing->note.instance, 9);
+    assert_int_equal(missing->note.held_count, 1);
+    assert_true(names(missing, 3));
+    world_ask_list(&w, PLUMB_MSG_AUDIT, held, 3); /* asked again, it is still missing */
+    assert_int_equal(world_last(&w, TO_CONTROL, PLUMB_MSG_MISSING)->note.held_count, 1);
+    world_ask_list(&w, PLUMB_MSG_AUDIT, held, 2); /* a page with nothing missing is answered */
+    assert_int_equal(world_last(&w, TO_CONTROL, PLUMB_MSG_MISSING)->note.held_count, 0);
+    plumb_note_t other = {.type = PLUMB_MSG_AUDIT, .epoch = 5, .held = held, .held_count = 3};
+    world_forget(&w);
+    world_ask(&w, &other);
+    assert_int_equal(w.count, 0);
+    world_fini(&w);
+}
+
+/* A job that was slow on its way is pushed again by an audit; the first copy comes when all is
+ * over. */
+static void late_copy_does_nothing(void **state)
+{
+    (void)state;
+    world_t w;
+    begin(&w, 0);
+    plumb_held_t held = world_held(1, 0);
+    world_ask_list(&w, PLUMB_MSG_AUDIT, &held, 1);
+    world_put_many(&w, 1, 1);
+    world_step(&w);
+    world_done(&w, alpha, 1);
+    world_ack(&w, 1);
+    assert_int_equal(world_given(&w, NULL), 1);
+    world_live(&w, &alpha, 1, 120000);
+    world_put_many(&w, 1, 1);
+    world_step(&w);
+    assert_int_equal(world_given(&w, NULL), 1);
+    world_live(&w, &alpha, 1, 600000);
+    assert_int_equal(broker_tickets(w.b), 0);
+    world_fini(&w);
+}
+
+/* A job lost on its way to a living worker is found: the worker is made to list what it has. */
+static void lost_between_us_is_found(void **state)
+{
+    (void)state;
+    world_t w;
+    begin(&w, 1);
+    world_live(&w, &alpha, 1, 130000);
+    assert_true(names(world_last(&w, TO_TRACKER, PLUMB_MSG_UNACKED), 1));
+    assert_true(world_count(&w, TO_WORKER, PLUMB_MSG_FENCED, "worker-0") > 0);
+    world_put_many(&w, 2, 1);
+    world_step(&w);
+    assert_int_equal(world_given(&w, NULL), 0); /* nothing may cross its hello */
+    world_hello(&w, alpha, 0, NULL, 0);
+    world_live(&w, &alpha, 1, 2000);
+    assert_int_equal(world_given(&w, NULL), 2);
+    world_fini(&w);
+}
+
+/* --- epochs --- */
+
+static void stale_jobs_are_dropped(void **state)
+{
+    (void)state;
+    world_t w;
+    begin(&w, 0);
+    plumb_job_t job = world_job(&w, 1);
+    job.epoch++;
+    world_put(&w, &job);
+    assert_int_equal(broker_tickets(w.b), 0);
+    assert_int_equal(broker_counts(w.b)->stale, 1);
+    world_fini(&w);
+}
+
+static void sleeper_asks(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        bool stands;
+    } cases[] = {{"it stands", true}, {"it is dead", false}};
+    for (size_t i = 0; i < PLUMB_COUNT(cases); i++) {
+        world_t w;
+        begin(&w, 1);
+        uint64_t epoch = broker_epoch(w.b);
+        w.now += 20000;
+        world_ping(&w, alpha); /* what came meanwhile is no lease */
+        world_put_many(&w, 2, 1);
+        world_step(&w);
+        assert_false(broker_takes(w.b));
+        world_pass(&w, 1600);
+        assert_int_equal(world_count(&w, TO_TRACKER, PLUMB_MSG_STANDS, NULL), 4);
+        assert_int_equal(world_last(&w, TO_TRACKER, PLUMB_MSG_STANDS)->note.epoch, epoch);
+        assert_int_equal(w.count, 4); /* and nothing else is said */
+        plumb_note_t answer = {.type = PLUMB_MSG_STANDS, .epoch = epoch + 1, .stands = true};
+        world_ask(&w, &answer); /* of another */
+        assert_false(broker_takes(w.b));
+        answer =
+            (plumb_note_t){.type = PLUMB_MSG_STANDS, .epoch = epoch, .stands = cases[i].stands};
+        world_ask(&w, &answer);
+        assert_true(broker_takes(w.b));
+        world_step(&w);
+        assert_int_equal(world_count(&w, BEACONS, PLUMB_MSG_BEACON, NULL), 1); /* at once */
+        assert_true((broker_epoch(w.b) == epoch) == cases[i].stands);
+        assert_int_equal(broker_tickets(w.b), cases[i].stands ? 1 : 0);
+        assert_int_equal(broker_workers(w.b), cases[i].stands ? 1 : 0);
+        world_ping(&w, alpha);
+        assert_int_equal(world_count(&w, TO_WORKER, PLUMB_MSG_FENCED, NULL), !cases[i].stands);
+        world_fini(&w);
+    }
+}
+
+static void told_unasked_that_it_is_dead(void **state)
+{
+    (void)state;
+    world_t w;
+    begin(&w, 1);
+    uint64_t epoch = broker_epoch(w.b);
+    plumb_note_t answer = {.type = PLUMB_MSG_STANDS, .epoch = epoch, .stands = false};
+    world_ask(&w, &answer);
+    assert_true(broker_epoch(w.b) != epoch);
+    assert_int_equal(broker_tickets(w.b), 0);
+    world_fini(&w);
+}
+
+/* Our own loop was slow for a while: the workers' silence is ours. */
+static void own_standstill_kills_nobody(void **state)
+{
+    (void)state;
+    world_t w;
+    begin(&w, 1);
+    world_pass(&w, 6000);
+    w.now += 6000; /* 12 s since the last ping, 6 of them our own */
+    world_step(&w);
+    assert_int_equal(broker_workers(w.b), 1);
+    world_put_many(&w, 2, 1);
+    world_step(&w);
+    assert_int_equal(world_given(&w, NULL), 0); /* but it gets nothing before it is heard */
+    world_ping(&w, alpha);
+    world_step(&w);
+    assert_int_equal(world_given(&w, NULL), 1);
+    world_fini(&w);
+}
+
+/* --- stopping --- */
+
+static void stops(void **state)
+{
+    (void)state;
+    world_t w;
+    world_init(&w, NULL);
+    world_worker_t one = {"worker-0", 11, 1};
+    world_hello(&w, one, 0, NULL, 0);
+    world_put_many(&w, 1, 3);
+    world_step(&w);
+    broker_stop(w.b, w.now);
+    world_put_many(&w, 4, 1); /* too late */
+    world_done(&w, one, 1);
+    world_step(&w);
+    const said_t *lost = world_last(&w, TO_TRACKER, PLUMB_MSG_LOST);
+    assert_true(lost->note.given_up);
+    assert_int_equal(lost->note.held_count, 3);
+    assert_false(broker_is_idle(w.b));
+    assert_int_equal(world_given(&w, NULL), 1);
+    world_pass(&w, 10);
+    assert_int_equal(world_last(&w, BEACONS, PLUMB_MSG_BEACON)->note.room, 0);
+    for (unsigned n = 2; n <= 4; n++)
+        world_ack(&w, n);
+    assert_true(broker_is_idle(w.b));
+    world_fini(&w);
+}
+
+/* --- a job that is blamed for a crash goes alone --- */
+
+static void quarantine(void **state)
+{
+    (void)state;
+    world_t w;
+    world_init(&w, NULL);
+    world_hello(&w, alpha, 0, NULL, 0);
+    world_put_many(&w, 1, 1);
+    world_step(&w);
+    plumb_job_t blamed = world_job(&w, 100);
+    blamed.crashes = 1;
+    world_put(&w, &blamed);
+    world_put_many(&w, 2, 1);
+    world_live(&w, &alpha, 1, 1000);
+    assert_int_equal(world_given(&w, NULL), 2); /* 1 and 2; 100 waits for an idle worker */
+    world_live(&w, &alpha, 1, 2000);            /* patience ends: nothing is put beside it */
+    world_put_many(&w, 3, 1);
+    world_done(&w, alpha, 1);
+    world_step(&w);
+    assert_int_equal(world_given(&w, NULL), 2);
+    world_done(&w, alpha, 2);
+    world_step(&w);
+    assert_int_equal(world_given(&w, NULL), 3);
+    assert_int_equal(world_last(&w, TO_WORKER, PLUMB_MSG_JOB)->job.delivery.b[15], 100);
+    world_live(&w, &alpha, 1, 1000);
+    assert_int_equal(world_given(&w, NULL), 3); /* still alone */
+    world_done(&w, alpha, 100);
+    world_step(&w);
+    assert_int_equal(world_given(&w, NULL), 4);
+    world_fini(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(goes_its_way),
+        cmocka_unit_test(pongs),
+        cmocka_unit_test(respects_credit),
+        cmocka_unit_test(silent_worker_loses_all),
+        cmocka_unit_test(heir_takes_over),
+        cmocka_unit_test(unlisted_is_asked_for),
+        cmocka_unit_test(stranger_in_the_slot),
+        cmocka_unit_test(hello_twice),
+        cmocka_unit_test(foreign_work_counts),
+        cmocka_unit_test(foreign_work_is_asked_for),
+        cmocka_unit_test(unacked_is_said_again),
+        cmocka_unit_test(ack_before_done),
+        cmocka_unit_test(ack_of_what_waits),
+        cmocka_unit_test(returned_goes_first),
+        cmocka_unit_test(recalls),
+        cmocka_unit_test(audits),
+        cmocka_unit_test(late_copy_does_nothing),
+        cmocka_unit_test(lost_between_us_is_found),
+        cmocka_unit_test(stale_jobs_are_dropped),
+        cmocka_unit_test(sleeper_asks),
+        cmocka_unit_test(told_unasked_that_it_is_dead),
+        cmocka_unit_test(own_standstill_kills_nobody),
+        cmocka_unit_test(stops),
+        cmocka_unit_test(quarantine),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
