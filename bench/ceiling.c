@@ -47,60 +47,75 @@ static const plumb_stmt_t settle = {
     .sql = "UPDATE bench_deliveries d SET state = 'delivered', outcome = 'ok', settled_at = now() "
            "FROM unnest($2::uuid[]) AS r(id) WHERE d.account_id = $1::uuid AND d.id = r.id"};
 
+/* First member of whatever stands in a list. */
+typedef struct node {
+    struct node *next;
+} node_t;
+
+typedef struct list {
+    node_t *first, *last;
+} list_t;
+
 typedef struct lead {
+    node_t node;
     plumb_uuid_t id, delivery;
     char body[BODY_MAX];
     size_t length;
-    struct lead *next;
-    bool committed, failed;
+    bool committed;
     pthread_cond_t wake;
 } lead_t;
 
 /* A webhook to send or a result to record. */
 typedef struct call {
+    node_t node;
     plumb_uuid_t delivery;
-    struct call *next;
     size_t length;
     char body[];
 } call_t;
 
-typedef struct list {
-    void *first, *last;
-    size_t length;
-} list_t;
+/* What a handler thread of the HTTP server has of its own. */
+typedef struct handler {
+    lead_t lead;
+    plumb_db_t *db; /* naive only */
+    plumb_params_t *params;
+} handler_t;
 
 typedef struct ceiling {
     const char *database, *receiver, *mode;
     int threads;
     plumb_uuid_t account, owner, credential;
-    pthread_mutex_t lock;
+    pthread_mutex_t lock; /* of the lists */
     pthread_cond_t arrived, sent;
     list_t leads, calls, results;
-    bool stopping;
-    atomic_int databases;
+    CURLM *multi; /* b only */
+    handler_t *handlers;
+    atomic_int handler_count;
+    atomic_bool stopping;
 } ceiling_t;
 
 /* ---- lists ---- */
 
-#define LIST_PUT(list, item)                                                                       \
-    do {                                                                                           \
-        (item)->next = NULL;                                                                       \
-        if ((list)->last != NULL)                                                                  \
-            ((__typeof__(item))(list)->last)->next = (item);                                       \
-        else                                                                                       \
-            (list)->first = (item);                                                                \
-        (list)->last = (item);                                                                     \
-        (list)->length++;                                                                          \
-    } while (0)
+static void list_put(list_t *list, node_t *node)
+{
+    node->next = NULL;
+    if (list->last != NULL)
+        list->last->next = node;
+    else
+        list->first = node;
+    list->last = node;
+}
 
-#define LIST_TAKE(list, item)                                                                      \
-    do {                                                                                           \
-        (item) = (list)->first;                                                                    \
-        (list)->first = (item)->next;                                                              \
-        if ((list)->first == NULL)                                                                 \
-            (list)->last = NULL;                                                                   \
-        (list)->length--;                                                                          \
-    } while (0)
+/* The first, or NULL. */
+static void *list_take(list_t *list)
+{
+    node_t *node = list->first;
+    if (node == NULL)
+        return NULL;
+    list->first = node->next;
+    if (list->first == NULL)
+        list->last = NULL;
+    return node;
+}
 
 static void fatal(const char *what, const plumb_err_t *err)
 {
@@ -146,15 +161,28 @@ static void commit_leads(const ceiling_t *c, plumb_db_t *db, plumb_params_t *p, 
 
 static void hand_over(ceiling_t *c, lead_t **leads, size_t count)
 {
-    for (size_t i = 0; i < count && strcmp(c->mode, "b") == 0; i++) {
+    for (size_t i = 0; i < count; i++) {
         call_t *call = malloc(sizeof *call + leads[i]->length);
         if (call == NULL)
             abort();
         call->delivery = leads[i]->delivery;
         call->length = leads[i]->length;
         memcpy(call->body, leads[i]->body, call->length);
-        LIST_PUT(&c->calls, call);
+        list_put(&c->calls, &call->node);
     }
+    curl_multi_wakeup(c->multi);
+}
+
+/* Take what has gathered; returns how many. */
+static size_t take_group(ceiling_t *c, lead_t *group[GROUP_MAX])
+{
+    size_t count = 0;
+    for (; count < GROUP_MAX; count++) {
+        group[count] = list_take(&c->leads);
+        if (group[count] == NULL)
+            break;
+    }
+    return count;
 }
 
 static void *committer(void *self)
@@ -165,17 +193,16 @@ static void *committer(void *self)
     lead_t *group[GROUP_MAX];
     pthread_mutex_lock(&c->lock);
     while (!c->stopping) {
-        if (c->leads.first == NULL) {
+        size_t count = take_group(c, group);
+        if (count == 0) {
             pthread_cond_wait(&c->arrived, &c->lock);
             continue;
         }
-        size_t count = 0;
-        while (c->leads.first != NULL && count < GROUP_MAX)
-            LIST_TAKE(&c->leads, group[count++]);
         pthread_mutex_unlock(&c->lock);
         commit_leads(c, db, p, group, count);
         pthread_mutex_lock(&c->lock);
-        hand_over(c, group, count);
+        if (c->multi != NULL)
+            hand_over(c, group, count);
         for (size_t i = 0; i < count; i++) {
             group[i]->committed = true;
             pthread_cond_signal(&group[i]->wake);
@@ -191,7 +218,7 @@ static void wait_for_commit(ceiling_t *c, lead_t *lead)
 {
     pthread_mutex_lock(&c->lock);
     lead->committed = false;
-    LIST_PUT(&c->leads, lead);
+    list_put(&c->leads, &lead->node);
     pthread_cond_signal(&c->arrived);
     while (!lead->committed)
         pthread_cond_wait(&lead->wake, &c->lock);
@@ -200,19 +227,14 @@ static void wait_for_commit(ceiling_t *c, lead_t *lead)
 
 /* ---- HTTP in ---- */
 
-typedef struct handler {
-    lead_t lead;
-    plumb_db_t *db;
-    plumb_params_t *params;
-} handler_t;
-
-static handler_t *this_handler(const ceiling_t *c)
+static handler_t *this_handler(ceiling_t *c)
 {
     static _Thread_local handler_t *handler;
     if (handler == NULL) {
-        handler = calloc(1, sizeof *handler);
-        if (handler == NULL)
+        int n = atomic_fetch_add(&c->handler_count, 1);
+        if (n >= c->threads)
             abort();
+        handler = &c->handlers[n];
         pthread_cond_init(&handler->lead.wake, NULL);
         if (strcmp(c->mode, "naive") == 0) {
             handler->db = database(c);
@@ -220,6 +242,16 @@ static handler_t *this_handler(const ceiling_t *c)
         }
     }
     return handler;
+}
+
+static void handlers_fini(ceiling_t *c)
+{
+    for (int i = 0; i < c->handler_count; i++) {
+        plumb_params_destroy(&c->handlers[i].params);
+        plumb_db_destroy(&c->handlers[i].db);
+        pthread_cond_destroy(&c->handlers[i].lead.wake);
+    }
+    free(c->handlers);
 }
 
 static int on_request(struct mg_connection *connection, void *self)
@@ -246,7 +278,7 @@ static int on_request(struct mg_connection *connection, void *self)
     mg_printf(connection,
               "HTTP/1.1 201 Created\r\nContent-Type: application/vnd.api+json\r\nLocation: "
               "/api/v1/leads/%s\r\n"
-              "Content-Length: 62\r\n\r\n{\"data\":{\"id\":\"%s\"}}      ",
+              "Content-Length: 54\r\n\r\n{\"data\":{\"id\":\"%s\"}}",
               id, id);
     return 201;
 }
@@ -255,7 +287,6 @@ static int on_request(struct mg_connection *connection, void *self)
 
 typedef struct sender {
     ceiling_t *c;
-    CURLM *multi;
     CURL *idle[CALLS];
     int idle_count;
     struct curl_slist *headers;
@@ -274,43 +305,57 @@ static void start_call(sender_t *s, call_t *call)
     curl_easy_setopt(easy, CURLOPT_POSTFIELDS, &call->body[0]);
     curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE, (long)call->length);
     curl_easy_setopt(easy, CURLOPT_PRIVATE, call);
-    curl_multi_add_handle(s->multi, easy);
+    curl_multi_add_handle(s->c->multi, easy);
+}
+
+/* A call that failed has no row to wait in: there is no recovery here. */
+static call_t *finished_call(const CURLMsg *message)
+{
+    call_t *call = NULL;
+    long status = 0;
+    curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &call);
+    curl_easy_getinfo(message->easy_handle, CURLINFO_RESPONSE_CODE, &status);
+    if (message->data.result != CURLE_OK || status != 200) {
+        fprintf(stderr, "ceiling: the receiver answered %ld: %s\n", status,
+                curl_easy_strerror(message->data.result));
+        exit(1);
+    }
+    return call;
 }
 
 static void finish_calls(sender_t *s)
 {
     int left;
     CURLMsg *message;
-    while ((message = curl_multi_info_read(s->multi, &left)) != NULL) {
-        call_t *call = NULL;
+    pthread_mutex_lock(&s->c->lock);
+    while ((message = curl_multi_info_read(s->c->multi, &left)) != NULL) {
         CURL *easy = message->easy_handle;
-        curl_easy_getinfo(easy, CURLINFO_PRIVATE, &call);
-        curl_multi_remove_handle(s->multi, easy);
+        list_put(&s->c->results, &finished_call(message)->node);
+        curl_multi_remove_handle(s->c->multi, easy);
         s->idle[s->idle_count++] = easy;
-        pthread_mutex_lock(&s->c->lock);
-        LIST_PUT(&s->c->results, call);
-        pthread_cond_signal(&s->c->sent);
-        pthread_mutex_unlock(&s->c->lock);
     }
+    if (s->c->results.first != NULL)
+        pthread_cond_signal(&s->c->sent);
+    pthread_mutex_unlock(&s->c->lock);
 }
 
-static void take_calls(sender_t *s)
+/* Returns whether some were started. */
+static bool start_calls(sender_t *s)
 {
+    call_t *calls[CALLS];
+    int count = 0;
     pthread_mutex_lock(&s->c->lock);
-    while (s->idle_count > 0 && s->c->calls.first != NULL) {
-        call_t *call;
-        LIST_TAKE(&s->c->calls, call);
-        pthread_mutex_unlock(&s->c->lock);
-        start_call(s, call);
-        pthread_mutex_lock(&s->c->lock);
-    }
+    while (count < s->idle_count && (calls[count] = list_take(&s->c->calls)) != NULL)
+        count++;
     pthread_mutex_unlock(&s->c->lock);
+    for (int i = 0; i < count; i++)
+        start_call(s, calls[i]);
+    return count > 0;
 }
 
 static void sender_open(sender_t *s, ceiling_t *c)
 {
     s->c = c;
-    s->multi = curl_multi_init();
     s->headers = curl_slist_append(NULL, "Content-Type: application/json");
     s->headers = curl_slist_append(s->headers, "Expect:");
     for (; s->idle_count < CALLS; s->idle_count++) {
@@ -330,16 +375,32 @@ static void *sender(void *self)
     sender_open(&s, c);
     while (!c->stopping) {
         int running = 0;
-        take_calls(&s);
-        curl_multi_perform(s.multi, &running);
+        bool started = start_calls(&s);
+        curl_multi_perform(c->multi, &running);
         finish_calls(&s);
-        curl_multi_poll(s.multi, NULL, 0, running > 0 ? 100 : 1, NULL);
+        if (!started)
+            curl_multi_poll(c->multi, NULL, 0, 1000, NULL); /* woken by hand_over */
     }
     for (int i = 0; i < s.idle_count; i++)
         curl_easy_cleanup(s.idle[i]);
-    curl_multi_cleanup(s.multi);
     curl_slist_free_all(s.headers);
     return NULL;
+}
+
+/* Make the parameters of what has gathered; returns how many. */
+static int take_results(ceiling_t *c, plumb_params_t *p)
+{
+    int count = 0;
+    call_t *call;
+    plumb_params_clear(p);
+    plumb_param_uuid(p, &c->account);
+    plumb_array_begin(p, PLUMB_ARRAY_UUID);
+    for (; count < GROUP_MAX && (call = list_take(&c->results)) != NULL; count++) {
+        plumb_item_uuid(p, &call->delivery);
+        free(call);
+    }
+    plumb_array_end(p);
+    return count;
 }
 
 static void *recorder(void *self)
@@ -347,24 +408,20 @@ static void *recorder(void *self)
     ceiling_t *c = self;
     plumb_db_t *db = database(c);
     plumb_params_t *p = plumb_params_new();
+    plumb_err_t err = {0};
+    /* Nobody has analyzed the table: its key is the right way in all the same. */
+    if (plumb_db_script(db,
+                        "SET enable_hashjoin = off; SET enable_mergejoin = off; "
+                        "SET enable_seqscan = off",
+                        STATEMENT_MS, &err) < 0)
+        fatal("plans", &err);
     pthread_mutex_lock(&c->lock);
     while (!c->stopping) {
-        if (c->results.first == NULL) {
+        if (take_results(c, p) == 0) {
             pthread_cond_wait(&c->sent, &c->lock);
             continue;
         }
-        plumb_params_clear(p);
-        plumb_param_uuid(p, &c->account);
-        plumb_array_begin(p, PLUMB_ARRAY_UUID);
-        for (int i = 0; i < GROUP_MAX && c->results.first != NULL; i++) {
-            call_t *call;
-            LIST_TAKE(&c->results, call);
-            plumb_item_uuid(p, &call->delivery);
-            free(call);
-        }
-        plumb_array_end(p);
         pthread_mutex_unlock(&c->lock);
-        plumb_err_t err = {0};
         if (plumb_db_exec(db, &settle, p, STATEMENT_MS, NULL, &err) < 0)
             fatal("settle", &err);
         pthread_mutex_lock(&c->lock);
@@ -411,6 +468,37 @@ static void serve(ceiling_t *c, const char *port)
     mg_stop(server);
 }
 
+static void block_signals(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
+static void run(ceiling_t *c, const char *port)
+{
+    void *(*const work[])(void *) = {committer, sender, recorder};
+    pthread_t threads[3];
+    int count = strcmp(c->mode, "b") == 0 ? 3 : strcmp(c->mode, "a") == 0 ? 1 : 0;
+    pthread_mutex_init(&c->lock, NULL);
+    pthread_cond_init(&c->arrived, NULL);
+    pthread_cond_init(&c->sent, NULL);
+    c->multi = count == 3 ? curl_multi_init() : NULL;
+    for (int i = 0; i < count; i++)
+        pthread_create(&threads[i], NULL, work[i], c);
+    serve(c, port);
+    pthread_mutex_lock(&c->lock);
+    c->stopping = true;
+    pthread_cond_broadcast(&c->arrived);
+    pthread_cond_broadcast(&c->sent);
+    pthread_mutex_unlock(&c->lock);
+    for (int i = 0; i < count; i++)
+        pthread_join(threads[i], NULL);
+    curl_multi_cleanup(c->multi);
+}
+
 int main(int argc, char **argv)
 {
     static const struct option table[] = {{"mode", 1, NULL, 'm'},     {"database", 1, NULL, 'd'},
@@ -440,35 +528,21 @@ int main(int argc, char **argv)
             return 2;
         }
     }
-    if (c.database == NULL) {
+    if (c.database == NULL || c.threads < 1) {
         fprintf(stderr, "usage: ceiling --mode a|b|naive --database CONNINFO [--receiver URL] "
                         "[--port P] [--threads N]\n");
         return 2;
     }
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-    pthread_sigmask(SIG_BLOCK, &set, NULL);
-    pthread_mutex_init(&c.lock, NULL);
-    pthread_cond_init(&c.arrived, NULL);
-    pthread_cond_init(&c.sent, NULL);
+    block_signals();
     c.account = plumb_uuid_new();
     c.owner = plumb_uuid_new();
     c.credential = plumb_uuid_new();
+    c.handlers = calloc((size_t)c.threads, sizeof *c.handlers);
+    if (c.handlers == NULL)
+        abort();
     curl_global_init(CURL_GLOBAL_DEFAULT);
-    pthread_t threads[3];
-    pthread_create(&threads[0], NULL, committer, &c);
-    pthread_create(&threads[1], NULL, sender, &c);
-    pthread_create(&threads[2], NULL, recorder, &c);
-    serve(&c, port);
-    pthread_mutex_lock(&c.lock);
-    c.stopping = true;
-    pthread_cond_broadcast(&c.arrived);
-    pthread_cond_broadcast(&c.sent);
-    pthread_mutex_unlock(&c.lock);
-    for (int i = 0; i < 3; i++)
-        pthread_join(threads[i], NULL);
+    run(&c, port);
+    handlers_fini(&c);
     curl_global_cleanup();
     return 0;
 }
