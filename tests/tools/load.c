@@ -260,25 +260,33 @@ static void on_answer(load_t *l, conn_t *c)
         disconnect(c);
 }
 
+/* The connection ended while a lead waits for its answer. */
+static void on_broken(load_t *l, conn_t *c)
+{
+    if (l->o.idempotency)
+        try_again(l, c, false, RETRY_US);
+    else
+        finish(l, c, 0);
+}
+
 static void on_readable(load_t *l, conn_t *c)
 {
-    for (;;) {
-        ssize_t n = recv(c->fd, c->answer + c->answered, sizeof c->answer - 1 - c->answered, 0);
-        if (n < 0 && errno == EAGAIN)
-            break;
-        if (n <= 0) {
-            if (c->busy && c->sent && !l->o.idempotency)
-                finish(l, c, 0);
-            else if (c->busy && c->sent)
-                try_again(l, c, false, RETRY_US);
-            disconnect(c);
-            return;
+    ssize_t n;
+    do {
+        n = recv(c->fd, c->answer + c->answered, sizeof c->answer - 1 - c->answered, 0);
+        if (n > 0) {
+            c->answered += (size_t)n;
+            c->answer[c->answered] = '\0';
         }
-        c->answered += (size_t)n;
-        c->answer[c->answered] = '\0';
-    }
+    } while (n > 0);
+    bool gone = n == 0 || errno != EAGAIN;
     if (c->busy && c->sent && c->answered > 0)
-        on_answer(l, c);
+        on_answer(l, c); /* it may have come whole before the end */
+    if (!gone || c->fd < 0)
+        return;
+    if (c->busy && c->sent)
+        on_broken(l, c);
+    disconnect(c);
 }
 
 /* ---- the loop ---- */
