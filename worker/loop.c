@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <locale.h>
 #include <malloc.h>
 #include <signal.h>
 #include <sodium.h>
@@ -127,6 +128,7 @@ int worker_open(worker_t *w, plumb_daemon_t *daemon, plumb_err_t *err)
     const plumb_conf_t *conf = &daemon->conf;
     *w = (worker_t){.daemon = daemon, .epoll = epoll_create1(EPOLL_CLOEXEC)};
     bound_memory();
+    setlocale(LC_CTYPE, "C.UTF-8"); /* the library turns names of hosts in any script by it */
     if (w->epoll < 0 || sodium_init() < 0)
         return plumb_err_set(err, PLUMB_E_SYSTEM, "open the loop");
     uint32_t credit = conf->worker_credit < CREDIT_MAX ? (uint32_t)conf->worker_credit : CREDIT_MAX;
