@@ -251,8 +251,8 @@ static int sleep_ms(const tracker_t *t)
         next = earlier(earlier(next, t->feeder.look_ms),
                        earlier(t->lost.at_ms, audit_next_ms(&t->audit)));
     next = earlier(next, earlier(recall_next_ms(&t->recall), t->sweep.orphans_ms));
-    int64_t wait = next - plumb_mono_ms();
-    return wait < 0 ? 0 : (int)wait;
+    int64_t now_ms = plumb_mono_ms();
+    return next <= now_ms ? 0 : (int)(next - now_ms); /* "at once" may be any time in the past */
 }
 
 static void wait_for_work(tracker_t *t, int wait_ms)
