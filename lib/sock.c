@@ -28,6 +28,8 @@ static const struct {
     unsigned kinds;
 } options[] = {
     {"linger", ZMQ_LINGER, 5000, ANY}, /* czmq says 0: what was sent last would be lost */
+    /* All it sends is its subscription: a publisher that is gone would hold up our own end. */
+    {"linger", ZMQ_LINGER, 0, ON(SUB)},
     {"sndhwm", ZMQ_SNDHWM, PLUMB_SOCK_HWM, ANY},
     {"rcvhwm", ZMQ_RCVHWM, PLUMB_SOCK_HWM, ANY},
     {"sndtimeo", ZMQ_SNDTIMEO, 0, ANY},
