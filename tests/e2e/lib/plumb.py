@@ -224,7 +224,7 @@ class Pipeline:
     def check_sanitizers(self):
         for log in self.logs():
             found = re.search(r"(ERROR: AddressSanitizer|ERROR: LeakSanitizer|WARNING: ThreadSanitizer|runtime error:|"
-                              r"dangling '\w+' socket).*", log.read_text(errors="replace"))
+                              r"Assertion .* failed|dangling '\w+' socket).*", log.read_text(errors="replace"))
             check(found is None, f"{log.name}: {found and found.group(0)}")
 
     # -- looking --
