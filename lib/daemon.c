@@ -33,6 +33,9 @@ static int take_signals(plumb_daemon_t *daemon, plumb_err_t *err)
     sigprocmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN); /* NOLINT(bugprone-signal-handler): none is called */
     zsys_handler_set(NULL);
+    if (zsys_init() ==
+        NULL) /* two threads that make their first sockets at once would both do it */
+        return plumb_err_set(err, PLUMB_E_SYSTEM, "start ZeroMQ: %s", strerror(errno));
     daemon->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
     if (daemon->signal_fd < 0)
         return plumb_err_set(err, PLUMB_E_SYSTEM, "signalfd: %s", strerror(errno));
