@@ -45,10 +45,14 @@ static audit_ingest_t *ingest_of(audit_t *a, const char *name)
     return oldest;
 }
 
+/* A fast pass at that moment.  One that comes earlier does not do: rows of then may be too young
+ * for it. */
 static void soon(audit_t *a, int64_t at_ms)
 {
     if (at_ms < a->fast_ms)
         a->fast_ms = at_ms;
+    if (at_ms > a->fast_last_ms)
+        a->fast_last_ms = at_ms;
 }
 
 void audit_here(tracker_t *t, const plumb_note_t *here)
@@ -127,8 +131,11 @@ static int begin_due(tracker_t *t, plumb_err_t *err)
 {
     audit_t *a = &t->audit;
     if (t->now_ms >= a->fast_ms) {
-        a->fast_ms = INT64_MAX;
-        return begin(t, AUDIT_FAST, err);
+        a->fast_ms = a->fast_last_ms > t->now_ms ? a->fast_last_ms : INT64_MAX;
+        int rc = begin(t, AUDIT_FAST, err);
+        if (rc < 0)
+            soon(a, t->now_ms); /* whoever fell silent is told of only once */
+        return rc;
     }
     if (t->now_ms >= a->old_ms) {
         a->old_ms = t->now_ms + YOUNG_MS;
@@ -181,12 +188,13 @@ static int next_page(tracker_t *t, plumb_err_t *err)
 {
     audit_t *a = &t->audit;
     PGresult *r = NULL;
-    if (a->end || t->brokers.gate.epoch == 0)
+    uint64_t epoch = brokers_epoch(t);
+    if (a->end || epoch == 0) /* nobody to ask: if it is dead, its rows are the sweep's */
         return finish(t, err);
     int rc = store_queued(&t->store, &a->cursor, age_of(t), AUDIT_PAGE, &a->end, &r, err);
     if (rc < 0)
         return rc;
-    a->epoch = t->brokers.gate.epoch;
+    a->epoch = epoch;
     a->number++;
     a->missing_count = 0;
     a->answered = false;
@@ -255,7 +263,7 @@ int audit_work(tracker_t *t, plumb_err_t *err)
 int64_t audit_next_ms(const audit_t *a)
 {
     if (a->pass != AUDIT_NONE)
-        return a->page_count == 0 || a->answered ? INT64_MIN : a->asked_ms + ANSWER_MS;
+        return a->page_count == 0 || a->answered ? 0 : a->asked_ms + ANSWER_MS;
     int64_t next = a->fast_ms < a->young_ms ? a->fast_ms : a->young_ms;
     return next < a->old_ms ? next : a->old_ms;
 }

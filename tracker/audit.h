@@ -25,6 +25,7 @@ typedef struct audit {
     audit_ingest_t ingests[INGESTS_MAX];
     size_t ingest_count;
     int64_t fast_ms, young_ms, old_ms; /* when each pass is due */
+    int64_t fast_last_ms;              /* the latest moment for which a fast one was asked */
     audit_pass_t pass;                 /* the one that runs */
     queued_cursor_t cursor;
     bool end;        /* no page behind this one */
@@ -48,6 +49,6 @@ void audit_missing(tracker_t *t, const plumb_note_t *missing);
 void audit_restart(tracker_t *t); /* our own loop stood still: nobody fell silent */
 
 int audit_work(tracker_t *t, plumb_err_t *err);
-int64_t audit_next_ms(const audit_t *a);
+int64_t audit_next_ms(const audit_t *a); /* 0: now */
 
 #endif

@@ -74,15 +74,18 @@ void brokers_inventory(tracker_t *t, const plumb_note_t *inventory)
     free(again);
 }
 
-uint64_t brokers_open_epoch(const tracker_t *t)
+uint64_t brokers_epoch(tracker_t *t)
 {
     const gate_t *gate = &t->brokers.gate;
-    if (!gate_is_open(gate, t->now_ms))
-        return 0;
-    const epoch_t *epoch = epochs_find((epochs_t *)&t->epochs, gate->epoch);
-    bool stands =
-        epoch != NULL && epoch->state == EPOCH_ALIVE && epoch->registered && !epoch->superseded;
-    return stands ? gate->epoch : 0;
+    const epoch_t *epoch = epochs_find(&t->epochs, gate->epoch);
+    bool speaks = gate_is_fresh(gate, t->now_ms) && epoch != NULL && epoch->state == EPOCH_ALIVE &&
+                  epoch->registered && !epoch->superseded;
+    return speaks ? gate->epoch : 0;
+}
+
+uint64_t brokers_open_epoch(tracker_t *t)
+{
+    return t->brokers.gate.room > 0 ? brokers_epoch(t) : 0;
 }
 
 /* ---- with the database ---- */

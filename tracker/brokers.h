@@ -30,7 +30,9 @@ void brokers_inventory(tracker_t *t, const plumb_note_t *inventory);
 /* What is due: write down who was seen, declare the silent dead, answer, publish the census. */
 int brokers_work(tracker_t *t, plumb_err_t *err);
 
-/* The epoch that jobs may be handed to now, 0: none. */
-uint64_t brokers_open_epoch(const tracker_t *t);
+/* The epoch whose broker speaks now, 0: none. */
+uint64_t brokers_epoch(tracker_t *t);
+/* The same, while it has room for jobs. */
+uint64_t brokers_open_epoch(tracker_t *t);
 
 #endif

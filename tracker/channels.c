@@ -21,7 +21,8 @@ void channels_fini(channels_t *c)
 void channels_note(tracker_t *t, const plumb_note_t *note)
 {
     channels_t *c = &t->channels;
-    if (c->count == CHANNELS_WAITING || note->text.data == NULL)
+    if (c->count == CHANNELS_WAITING || note->text.data == NULL ||
+        note->text.length > CHANNELS_TEXT_MAX)
         return;
     char *text = strndup(note->text.data, note->text.length);
     if (text != NULL)

@@ -7,6 +7,7 @@
 
 typedef struct tracker tracker_t;
 
+#define CHANNELS_TEXT_MAX 65536
 #define CHANNELS_WAITING 64 /* notes kept until the database takes them; workers repeat theirs */
 
 typedef struct channels {

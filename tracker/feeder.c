@@ -33,7 +33,7 @@ void feeder_fini(feeder_t *f)
 
 void feeder_wake(feeder_t *f)
 {
-    f->look_ms = INT64_MIN;
+    f->look_ms = 0;
 }
 
 void feeder_due(feeder_t *f, int64_t at_ms)

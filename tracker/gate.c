@@ -62,9 +62,9 @@ bool gate_beacon(gate_t *g, const plumb_note_t *beacon, int64_t now_ms)
     return true;
 }
 
-bool gate_is_open(const gate_t *g, int64_t now_ms)
+bool gate_is_fresh(const gate_t *g, int64_t now_ms)
 {
-    return g->epoch != 0 && g->room > 0 && now_ms - g->at_ms < GATE_FRESH_MS;
+    return g->epoch != 0 && now_ms - g->at_ms < GATE_FRESH_MS;
 }
 
 bool gate_queue_is_open(const gate_t *g, const char *queue)

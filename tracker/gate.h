@@ -31,7 +31,7 @@ void gate_fini(gate_t *g);
 /* Take over a beacon.  False: out of memory; the gate is shut. */
 bool gate_beacon(gate_t *g, const plumb_note_t *beacon, int64_t now_ms);
 
-bool gate_is_open(const gate_t *g, int64_t now_ms); /* a fresh beacon with room */
+bool gate_is_fresh(const gate_t *g, int64_t now_ms);
 bool gate_queue_is_open(const gate_t *g, const char *queue);
 
 /* How long the lane stays closed yet; 0: open. */

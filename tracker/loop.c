@@ -2,16 +2,19 @@
 #include "tracker.h"
 
 #include "clock.h"
+#include "count.h"
 #include "log.h"
 #include "metrics.h"
 
 #include <poll.h>
 #include <string.h>
 
-#define TURN_MS 1000      /* the longest sleep; the watchdog wants a sign each second */
-#define NOTES_MAX 4096    /* taken from one socket in one turn */
-#define AGAIN_MS 100      /* until the database is asked again */
-#define STOP_MS 20000     /* to commit what has arrived */
+#define TURN_MS 1000           /* the longest sleep; the watchdog wants a sign each second */
+#define NOTES_MAX 4096         /* taken from one socket in one turn */
+#define AGAIN_MS 100           /* until the database is asked again */
+#define PART_AGAIN_MS 50       /* until a part that failed is tried again, at first … */
+#define PART_AGAIN_MAX_MS 5000 /* … and at most */
+#define STOP_MS 15000     /* to commit what has arrived; the sockets may linger for 5 s after */
 #define STOP_QUIET_MS 100 /* nothing came for so long: all has arrived */
 
 /* ---- life ---- */
@@ -77,36 +80,39 @@ void tracker_close(tracker_t *t)
 
 /* ---- the database ---- */
 
-static bool is_away(int rc)
+/* Said once, until it is back. */
+static void note_away(tracker_t *t, const plumb_err_t *err)
 {
-    return rc == -PLUMB_E_DB_AWAY || rc == -PLUMB_E_DB_UNKNOWN || rc == -PLUMB_E_DATABASE;
-}
-
-void tracker_database_failed(tracker_t *t, int rc, const plumb_err_t *err)
-{
-    if (!is_away(rc)) {
-        plumb_log_event(LOG_WARNING, "work_failed", "reason=\"%s\"", err->text);
-        return;
-    }
-    if (t->database)
-        plumb_log_event(LOG_WARNING, "database_away", "reason=\"%s\"", err->text);
     t->database = false;
     t->ready = false;
-    t->database_at_ms = plumb_mono_ms() + AGAIN_MS;
+    if (t->away_since_ms != 0)
+        return;
+    t->away_since_ms = t->now_ms;
+    plumb_log_event(LOG_WARNING, "database_away", "reason=\"%s\"", err->text);
 }
 
-/* Ask whether the database is back; its own back-off says how often it is really tried. */
+static void note_here(tracker_t *t)
+{
+    t->database = true;
+    plumb_log_event(LOG_NOTICE, "database_here", "connections=%llu",
+                    (unsigned long long)plumb_db_generation(t->store.db));
+    /* After a longer absence nobody's word in the tables is fresh: nobody is judged by it. */
+    if (t->away_since_ms != 0 && t->now_ms - t->away_since_ms > STALL_MS)
+        epochs_restart(&t->epochs, t->now_ms);
+    t->away_since_ms = 0;
+}
+
+/* Its own back-off says how often a connection is really tried. */
 static void ask_database(tracker_t *t)
 {
-    plumb_err_t err;
+    plumb_err_t err = {0};
     if (t->database || t->now_ms < t->database_at_ms)
         return;
     t->database_at_ms = t->now_ms + AGAIN_MS;
     if (store_ready(&t->store, &err) < 0)
-        return;
-    t->database = true;
-    plumb_log_event(LOG_NOTICE, "database_here", "connections=%llu",
-                    (unsigned long long)plumb_db_generation(t->store.db));
+        note_away(t, &err);
+    else
+        note_here(t);
 }
 
 /* ---- coming in ---- */
@@ -186,7 +192,8 @@ static size_t drain(tracker_t *t, zsock_t *sock, bool all)
 {
     zmq_msg_t frame;
     size_t count = 0;
-    bool holds = sock == t->links.results && t->database && !all;
+    bool holds =
+        sock == t->links.results && !all && t->database && t->parts[PART_RESULTS].wait_ms == 0;
     while (count < NOTES_MAX && !(holds && results_full(&t->results)) &&
            plumb_sock_receive(sock, &frame) == 1) {
         take_frame(t, &frame);
@@ -216,20 +223,52 @@ static void catch_up(tracker_t *t)
 
 /* ---- work ---- */
 
+static int (*const parts[PARTS])(tracker_t *, plumb_err_t *) = {
+    [PART_RESULTS] = results_flush,  [PART_BROKERS] = brokers_work, [PART_LOST] = lost_work,
+    [PART_SWEEP] = sweep_work,       [PART_FEEDER] = feeder_work,   [PART_AUDIT] = audit_work,
+    [PART_CHANNELS] = channels_work, [PART_UPKEEP] = upkeep_work};
+
+/* What failed waits longer each time; the others go on without it. */
+static void part_failed(tracker_t *t, part_state_t *part, const plumb_err_t *err)
+{
+    part->wait_ms = part->wait_ms == 0 ? PART_AGAIN_MS : 2 * part->wait_ms;
+    if (part->wait_ms > PART_AGAIN_MAX_MS)
+        part->wait_ms = PART_AGAIN_MAX_MS;
+    part->at_ms = plumb_mono_ms() + part->wait_ms;
+    if (part == &t->parts[PART_RESULTS])
+        t->ready = false;
+    plumb_log_event(LOG_WARNING, "work_failed", "reason=\"%s\"", err->text);
+}
+
+/* False: this turn is over.  Where one part met a lock, the next would too, and results wait. */
+static bool run_part(tracker_t *t, part_t which)
+{
+    part_state_t *part = &t->parts[which];
+    plumb_err_t err = {0};
+    if (t->now_ms < part->at_ms)
+        return true;
+    int rc = parts[which](t, &err);
+    plumb_daemon_alive();
+    if (rc == 0) {
+        part->wait_ms = 0;
+        return true;
+    }
+    if (rc == -PLUMB_E_DB_AWAY || rc == -PLUMB_E_DB_UNKNOWN) {
+        note_away(t, &err);
+        return false;
+    }
+    part_failed(t, part, &err);
+    return rc != -PLUMB_E_DB_CONFLICT;
+}
+
 static void work(tracker_t *t)
 {
-    static int (*const parts[])(tracker_t *, plumb_err_t *) = {
-        results_flush, brokers_work, lost_work,     sweep_work,
-        feeder_work,   audit_work,   channels_work, upkeep_work};
-    plumb_err_t err = {0};
     ask_database(t);
-    for (size_t i = 0; t->database && i < sizeof parts / sizeof *parts; i++) {
-        int rc = parts[i](t, &err);
-        if (rc < 0)
-            tracker_database_failed(t, rc, &err);
-    }
+    for (unsigned i = 0; t->database && i < PARTS && run_part(t, (part_t)i); i++)
+        continue;
     recall_work(t);
-    if (t->database && !t->ready && t->brokers.loaded) {
+    results_lag(&t->results, t->now_ms);
+    if (t->database && !t->ready && t->brokers.loaded && t->parts[PART_RESULTS].wait_ms == 0) {
         t->ready = true;
         plumb_daemon_ready("recording");
     }
@@ -240,17 +279,39 @@ static int64_t earlier(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
+static int64_t due_ms(const tracker_t *t, part_t part)
+{
+    switch (part) {
+    case PART_RESULTS:
+        return t->results.count > 0 ? 0 : INT64_MAX;
+    case PART_LOST:
+        return t->results.count > 0 ? INT64_MAX : t->lost.at_ms;
+    case PART_SWEEP:
+        return t->sweep.orphans_ms;
+    case PART_FEEDER:
+        return t->feeder.look_ms;
+    case PART_AUDIT:
+        return audit_next_ms(&t->audit);
+    case PART_CHANNELS:
+        return t->channels.count > 0 ? 0 : INT64_MAX;
+    default: /* each turn will do */
+        return INT64_MAX;
+    }
+}
+
+static int64_t work_ms(const tracker_t *t)
+{
+    int64_t next = INT64_MAX;
+    for (unsigned i = 0; i < PARTS; i++) {
+        int64_t due = due_ms(t, (part_t)i);
+        next = earlier(next, due > t->parts[i].at_ms ? due : t->parts[i].at_ms);
+    }
+    return t->database ? next : t->database_at_ms;
+}
+
 static int sleep_ms(const tracker_t *t)
 {
-    int64_t next = t->now_ms + TURN_MS;
-    if (!t->database)
-        next = earlier(next, t->database_at_ms);
-    else if (t->results.count > 0)
-        next = t->now_ms + 1;
-    if (t->database)
-        next = earlier(earlier(next, t->feeder.look_ms),
-                       earlier(t->lost.at_ms, audit_next_ms(&t->audit)));
-    next = earlier(next, earlier(recall_next_ms(&t->recall), t->sweep.orphans_ms));
+    int64_t next = earlier(t->now_ms + TURN_MS, earlier(work_ms(t), recall_next_ms(&t->recall)));
     int64_t now_ms = plumb_mono_ms();
     return next <= now_ms ? 0 : (int)(next - now_ms); /* "at once" may be any time in the past */
 }

@@ -13,8 +13,11 @@
 #define PAGE 1000
 #define TICKETS_MAX 65536 /* what is more is repeated by its broker */
 
-/* What was said of a ticket, the gravest first; a found one is still queued under it. */
-enum { SAID_LOST = 1, SAID_GIVEN_UP = 2, SAID_UNACKED = 4, FOUND = 8 };
+/* What was said of a ticket, and by which epoch: a place in `epochs` above the flags.  Of a broker
+ * that does not know yet that it is dead a row that lives on under another epoch must not hear. */
+enum { SAID_LOST = 1, SAID_GIVEN_UP = 2, SAID_UNACKED = 4, FOUND = 8, TAKEN = 16 };
+#define PLACE_SHIFT 8
+#define FLAGS ((1U << PLACE_SHIFT) - 1)
 
 void lost_init(lost_t *l)
 {
@@ -26,17 +29,35 @@ void lost_fini(lost_t *l)
     tickets_fini(&l->tickets);
 }
 
+/* The epoch's place, or LOST_EPOCHS when there is none left: it repeats itself. */
+static size_t place_of(lost_t *l, uint64_t epoch)
+{
+    for (size_t i = 0; i < l->epoch_count; i++)
+        if (l->epochs[i] == epoch)
+            return i;
+    if (l->epoch_count == LOST_EPOCHS)
+        return LOST_EPOCHS;
+    l->epochs[l->epoch_count] = epoch;
+    return l->epoch_count++;
+}
+
 void lost_note(tracker_t *t, const plumb_note_t *note)
 {
     lost_t *l = &t->lost;
     uint32_t said = note->type == PLUMB_MSG_UNACKED ? SAID_UNACKED
                     : note->given_up                ? SAID_GIVEN_UP
                                                     : SAID_LOST;
+    size_t place = place_of(l, note->epoch);
+    if (place == LOST_EPOCHS)
+        return;
     slice_text(l->broker, sizeof l->broker, &note->name);
     for (size_t i = 0; i < note->held_count && l->tickets.count < TICKETS_MAX; i++) {
-        uint32_t *known = tickets_enter(&l->tickets, &note->held[i].ticket, said, NULL);
-        if (known != NULL)
-            *known |= said;
+        uint32_t *known = tickets_enter(&l->tickets, &note->held[i].ticket, 0, NULL);
+        if (known == NULL)
+            continue;
+        if (said != SAID_UNACKED)
+            *known = (*known & FLAGS) | (uint32_t)place << PLACE_SHIFT;
+        *known |= said;
     }
     if (l->tickets.count > 0 && l->at_ms == INT64_MAX)
         l->at_ms = t->now_ms + GATHER_MS;
@@ -113,10 +134,14 @@ static int take_page(tracker_t *t, const PGresult *r, plumb_err_t *err)
         if (said == NULL)
             continue;
         *said |= FOUND;
+        if ((uint64_t)plumb_get_int8(r, row, QUEUED_EPOCH) != t->lost.epochs[*said >> PLACE_SHIFT])
+            continue;
         if (*said & SAID_LOST)
             keys->lost[lost_count++] = key;
         else if (*said & SAID_GIVEN_UP)
             keys->given_up[given_up_count++] = key;
+        if (*said & (SAID_LOST | SAID_GIVEN_UP))
+            *said |= TAKEN;
     }
     int rc = lost_record(t, keys->lost, lost_count, t->lost.broker, err);
     if (rc == 0)
@@ -140,7 +165,7 @@ static int walk(tracker_t *t, plumb_err_t *err)
     return rc;
 }
 
-/* All is settled but what is done and not recorded yet: its worker says it again. */
+/* All is settled but what still waits for its result, which its worker repeats. */
 static void acknowledge(tracker_t *t)
 {
     const tickets_t *tickets = &t->lost.tickets;
@@ -148,7 +173,7 @@ static void acknowledge(tracker_t *t)
     size_t count = 0;
     for (size_t i = 0; i < tickets->capacity; i++) {
         const tickets_slot_t *slot = &tickets->slots[i];
-        bool waits = (slot->value & FOUND) && !(slot->value & (SAID_LOST | SAID_GIVEN_UP));
+        bool waits = (slot->value & (FOUND | SAID_UNACKED | TAKEN)) == (FOUND | SAID_UNACKED);
         if (slot->ticket.attempt == 0 || waits)
             continue;
         held[count++] = (plumb_held_t){.ticket = slot->ticket};
@@ -170,6 +195,7 @@ int lost_work(tracker_t *t, plumb_err_t *err)
         return rc;
     acknowledge(t);
     tickets_fini(&l->tickets);
+    l->epoch_count = 0;
     l->at_ms = INT64_MAX;
     return 0;
 }

@@ -2,6 +2,7 @@
  * halves. */
 #include "group.h"
 
+#include "daemon.h"
 #include "log.h"
 #include "metrics.h"
 
@@ -35,6 +36,7 @@ static int try_again(tracker_t *t, record_fn record, attempt_write_t *list, size
 {
     int rc = record(t, list, count, err);
     for (int tries = 1; rc == -PLUMB_E_DB_CONFLICT && tries < CONFLICTS_MAX; tries++) {
+        plumb_daemon_alive(); /* each try may have waited for a lock */
         poll(NULL, 0, 1 + (int)randombytes_uniform(20 * (uint32_t)tries));
         rc = record(t, list, count, err);
     }

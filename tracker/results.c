@@ -1,7 +1,6 @@
 /* Gathering, recording and acknowledging results. */
 #include "results.h"
 
-#include "clock.h"
 #include "metrics.h"
 #include "tracker.h"
 
@@ -31,7 +30,7 @@ void results_fini(results_t *r)
 
 bool results_full(const results_t *r)
 {
-    return r->count == r->limit;
+    return r->count == r->limit || r->bytes >= RESULTS_BYTES;
 }
 
 void results_take(tracker_t *t, zmq_msg_t *frame, const plumb_result_t *result)
@@ -41,13 +40,21 @@ void results_take(tracker_t *t, zmq_msg_t *frame, const plumb_result_t *result)
         plumb_metric_add(PLUMB_M_FRAMES_REFUSED, "no_room", 1);
         return;
     }
-    if (r->count == 0)
+    if (r->count == 0) {
         r->oldest_ms = t->now_ms;
+        r->bytes = 0;
+    }
+    r->bytes += zmq_msg_size(frame);
     results_entry_t *entry = &r->entries[r->count++];
     zmq_msg_init(&entry->frame);
     zmq_msg_move(&entry->frame, frame);
     entry->result = *result;
     entry->state = RESULT_OPEN;
+}
+
+void results_lag(const results_t *r, int64_t now_ms)
+{
+    plumb_metric_set(PLUMB_M_TRACKER_LAG, "", r->count > 0 ? (now_ms - r->oldest_ms) / 1000 : 0);
 }
 
 static bool is_success(const plumb_result_t *result)
@@ -93,7 +100,7 @@ static void acknowledge(tracker_t *t)
         }
     }
     if (open == 0)
-        r->count = 0;
+        r->count = r->bytes = 0;
     links_ack(&t->links, r->held, acked);
 }
 
@@ -118,7 +125,6 @@ int results_flush(tracker_t *t, plumb_err_t *err)
     if (rc == 0)
         rc = record(t, group_record, false, err);
     acknowledge(t);
-    int64_t lag_ms = r->count > 0 ? plumb_mono_ms() - r->oldest_ms : 0;
-    plumb_metric_set(PLUMB_M_TRACKER_LAG, "", lag_ms / 1000);
+    results_lag(r, t->now_ms);
     return rc;
 }

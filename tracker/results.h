@@ -27,13 +27,17 @@ typedef struct results {
     attempt_write_t *writes;  /* owned, likewise */
     plumb_held_t *held;       /* owned, likewise */
     size_t count, limit;      /* entries in use; they go all at once */
+    size_t bytes;             /* of their frames */
     int64_t oldest_ms;        /* when the oldest of them came */
 } results_t;
 
 int results_init(results_t *r, size_t limit, plumb_err_t *err);
 void results_fini(results_t *r);
 
+#define RESULTS_BYTES (4 << 20) /* a group of large exchanges is a smaller one */
+
 bool results_full(const results_t *r);
+void results_lag(const results_t *r, int64_t now_ms); /* into the metrics */
 
 /* Take a RESULT; `frame` is moved away.  When there is no room it is dropped: its worker has it. */
 void results_take(tracker_t *t, zmq_msg_t *frame, const plumb_result_t *result);

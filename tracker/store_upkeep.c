@@ -213,10 +213,13 @@ int store_prune_exchanges(store_t *s, attempt_cursor_t *cursor, int64_t life_ms,
 
 /* ---- gauges ---- */
 
+/* Up to a bound, and 0 for a channel that has none any more. */
 static const plumb_stmt_t dead_letters = {
     .name = "tracker_dead_letters",
     .params = 0,
-    .sql = "SELECT channel, count(*) FROM deliveries WHERE state = 'failed' GROUP BY channel"};
+    .sql = "SELECT channel, sum(n)::bigint FROM (SELECT code AS channel, 0 AS n FROM channels "
+           "UNION ALL SELECT channel, 1 FROM (SELECT channel FROM deliveries "
+           "WHERE state = 'failed' LIMIT 100000) f) q GROUP BY channel"};
 
 int store_dead_letters(store_t *s, PGresult **r, plumb_err_t *err)
 {

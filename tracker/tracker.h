@@ -20,6 +20,24 @@
 
 #include <stdatomic.h>
 
+/* The work that needs the database, in the order in which a turn of the loop does it. */
+typedef enum part {
+    PART_RESULTS,
+    PART_BROKERS,
+    PART_LOST,
+    PART_SWEEP,
+    PART_FEEDER,
+    PART_AUDIT,
+    PART_CHANNELS,
+    PART_UPKEEP,
+    PARTS
+} part_t;
+
+typedef struct part_state {
+    int64_t at_ms;   /* not before */
+    int64_t wait_ms; /* grows while it fails */
+} part_state_t;
+
 struct tracker {
     plumb_daemon_t daemon;
     const plumb_conf_t *conf;
@@ -40,17 +58,16 @@ struct tracker {
     upkeep_t upkeep;
     int64_t now_ms; /* monotonic, of this turn of the loop */
     bool stopping;
-    bool database;          /* it answered when last asked */
-    int64_t database_at_ms; /* not asked again before */
-    _Atomic bool ready;     /* read by the health responder's thread */
+    bool database;          /* there is a connection */
+    int64_t database_at_ms; /* not asked for before */
+    int64_t away_since_ms;  /* 0: there is one */
+    part_state_t parts[PARTS];
+    _Atomic bool ready; /* read by the health responder's thread */
 };
 
 /* Life of the process. */
 int tracker_open(tracker_t *t, plumb_err_t *err);
 int tracker_run(tracker_t *t, plumb_err_t *err); /* until TERM */
 void tracker_close(tracker_t *t);                /* safe however far tracker_open came */
-
-/* The database failed with `rc`; say so once, work without it until it is back. */
-void tracker_database_failed(tracker_t *t, int rc, const plumb_err_t *err);
 
 #endif

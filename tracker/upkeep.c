@@ -11,6 +11,7 @@
 #define PRUNE_EVERY_MS 600000
 #define PRUNE_PAGE_MS 1000 /* between two pages while there are more */
 #define PRUNE_PAGE 500
+#define AGAIN_MS 600000 /* what could not be done is tried again */
 #define GAUGES_EVERY_MS 60000
 #define GAUGES_SHARE 100 /* counting takes at most one part in so many of the time */
 
@@ -61,7 +62,10 @@ static int tolerate(const char *what, int rc, const plumb_err_t *err)
 
 static int make_partitions(tracker_t *t, plumb_err_t *err)
 {
-    int rc = tolerate("make_partitions", store_make_partitions(&t->store, err), err);
+    int rc = store_make_partitions(&t->store, err);
+    if (rc < 0)
+        t->upkeep.partitions_ms = t->now_ms + AGAIN_MS;
+    rc = tolerate("make_partitions", rc, err);
     for (size_t i = 0; rc == 0 && i < PLUMB_COUNT(months); i++)
         rc = tolerate("drop_partition", drop_month(t, i, err), err);
     if (rc == 0)
