@@ -78,10 +78,13 @@ static void await_ready(fixture_t *f)
         fail_msg("%s", err.text);
 }
 
+/* Unless it runs since an earlier test. */
 static void start(fixture_t *f)
 {
     child_t *child = postgres_of(f);
     plumb_err_t err = {0};
+    if (child->pid > 0)
+        return;
     cluster_plan(&f->cluster, &child->plan, f->log);
     child->stop_signal = SIGINT;
     child->stop_ms = START_MS;
@@ -197,9 +200,7 @@ static void is_not_kept_out_by_a_stranger(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(is_private, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(comes_back, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(is_not_kept_out_by_a_stranger, set_up, tear_down)};
-    return sodium_init() < 0 ? 1 : cmocka_run_group_tests(tests, NULL, NULL);
+    const struct CMUnitTest tests[] = {cmocka_unit_test(is_private), cmocka_unit_test(comes_back),
+                                       cmocka_unit_test(is_not_kept_out_by_a_stranger)};
+    return sodium_init() < 0 ? 1 : cmocka_run_group_tests(tests, set_up, tear_down);
 }

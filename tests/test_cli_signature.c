@@ -58,7 +58,7 @@ static const struct {
      "v1,C5cIpiqmn/8ihvMGR4JgaBnL8vUQxR0QTVWzwzpQ", NOW, SIGNATURE_WRONG},
     {"longer signature", COUNTING, "msg_plumb_0001", "1735787045", BODY_A, GOOD_A "AAAA", NOW,
      SIGNATURE_WRONG},
-    {"no version", COUNTING, "msg_plumb_0001", "1735787045", BODY_A, GOOD_A + 3, NOW,
+    {"no version", COUNTING, "msg_plumb_0001", "1735787045", BODY_A, &GOOD_A[3], NOW,
      SIGNATURE_WRONG},
     {"empty list", COUNTING, "msg_plumb_0001", "1735787045", BODY_A, "", NOW, SIGNATURE_WRONG},
     {"no signature", COUNTING, "msg_plumb_0001", "1735787045", BODY_A, NULL, NOW,

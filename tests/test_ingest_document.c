@@ -24,6 +24,9 @@ typedef struct world {
 } world_t;
 
 static void read_document(world_t *w, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static void read_document(world_t *w, const char *format, ...)
 {
     char text[8192];
     va_list args;

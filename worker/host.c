@@ -112,6 +112,8 @@ static char *take_text(call_t *call, size_t size)
     return text;
 }
 
+static char *format(plumb_call_t *api, const char *form, ...) __attribute__((format(printf, 2, 3)));
+
 static char *format(plumb_call_t *api, const char *form, ...)
 {
     call_t *call = call_of(api);
