@@ -172,6 +172,8 @@ class Pipeline:
         self.state = self.folder / "s"
         self.sink = None
         self.info = {}
+        self.born = {}  # pids at the start
+        self.killed = set()
 
     # -- life --
 
@@ -184,6 +186,7 @@ class Pipeline:
             check(done.returncode == 0, f"plumb up ended with {done.returncode}")
             self.info = json.loads(done.stdout)
             self.url, self.token = self.info["url"], self.info["token"]
+            self.born = dict(self.info["pids"])
             if self.receiver:
                 self.sink = Sink(self.folder)
                 self.forget_demo()
@@ -194,8 +197,18 @@ class Pipeline:
             raise
 
     def __exit__(self, kind, *_):
-        if kind is not None and kind is not SystemExit:
+        try:
+            if kind is None:
+                self.check_lives()
+            elif kind is not SystemExit:
+                self.print_logs()
+        except Failure:
             self.print_logs()
+            raise
+        finally:
+            self.take_down(kind)
+
+    def take_down(self, kind):
         if self.sink:
             self.sink.stop()
         down = subprocess.run([tool("plumb"), "down", "--state", str(self.state)], stdin=subprocess.DEVNULL,
@@ -226,6 +239,12 @@ class Pipeline:
             found = re.search(r"(ERROR: AddressSanitizer|ERROR: LeakSanitizer|WARNING: ThreadSanitizer|runtime error:|"
                               r"Assertion .* failed|dangling '\w+' socket).*", log.read_text(errors="replace"))
             check(found is None, f"{log.name}: {found and found.group(0)}")
+
+    def check_lives(self):
+        """Who was not killed here still runs."""
+        for name, pid in self.born.items():
+            now = self.pid(name)
+            check(name in self.killed or now == pid, f"{name} ended by itself: its pid is {now}, was {pid}")
 
     # -- looking --
 
@@ -289,6 +308,7 @@ class Pipeline:
     def kill(self, name, how=signal.SIGKILL):
         """Signal one daemon; returns its pid."""
         pid = self.pid(name)
+        self.killed.add(name)
         os.kill(pid, how)
         return pid
 
