@@ -4,14 +4,14 @@
  * Each alarm has one delay, so a list in order of setting is in order of time. */
 #include "state.h"
 
-#define BATCHES 4 /* notes of one kind in one step; the rest in the next */
+#define DOUBT_MS 2400 /* of questions that reach the tracker */
+#define BATCHES 4     /* notes of one kind in one step; the rest in the next */
 
 typedef void (*action_fn)(broker_t *b, ticket_t *t, bool sent);
 
 static void again(broker_t *b, ticket_t *t, bool sent);
 static void look_at_worker(broker_t *b, ticket_t *t, bool sent);
-static void wait_for_tracker(broker_t *b, ticket_t *t, bool sent);
-static void end_doubt(broker_t *b, ticket_t *t, bool sent);
+static void doubt(broker_t *b, ticket_t *t, bool sent);
 static void forget(broker_t *b, ticket_t *t, bool sent);
 static void drop(broker_t *b, ticket_t *t, bool sent);
 
@@ -27,8 +27,7 @@ static const struct rule {
     [BK_ALARM_UNACKED] = {5000, PLUMB_MSG_UNACKED, false, again},
     [BK_ALARM_LOST] = {1000, PLUMB_MSG_LOST, false, again},
     [BK_ALARM_GIVEN_UP] = {1000, PLUMB_MSG_LOST, true, again},
-    [BK_ALARM_DOUBT_ASK] = {250, PLUMB_MSG_UNACKED, false, wait_for_tracker},
-    [BK_ALARM_DOUBT] = {1000, PLUMB_MSG_COUNT, false, end_doubt},
+    [BK_ALARM_DOUBT] = {400, PLUMB_MSG_UNACKED, false, doubt},
     [BK_ALARM_ACKED] = {5000, PLUMB_MSG_COUNT, false, forget},
     [BK_ALARM_GONE] = {30000, PLUMB_MSG_COUNT, false, drop},
     [BK_ALARM_GONE_LONG] = {600000, PLUMB_MSG_COUNT, false, drop},
@@ -77,16 +76,18 @@ static void look_at_worker(broker_t *b, ticket_t *t, bool sent)
         bk_peer_ask(b, t->peer);
 }
 
-static void wait_for_tracker(broker_t *b, ticket_t *t, bool sent)
+/* If it is recorded, the tracker says so within a few questions: some, since it may just have been
+ * started and its answers not reach us yet.  Else it waits again; but what had begun may have been
+ * sent. */
+static void doubt(broker_t *b, ticket_t *t, bool sent)
 {
-    bk_alarm_set(b, t, sent ? BK_ALARM_DOUBT : BK_ALARM_DOUBT_ASK);
-}
-
-/* The tracker did not say that it is recorded.  What had begun may have been sent. */
-static void end_doubt(broker_t *b, ticket_t *t, bool sent)
-{
-    (void)sent;
-    if (t->begun)
+    if (!sent)
+        t->doubt_ms = 0;
+    else if (t->doubt_ms == 0)
+        t->doubt_ms = b->now_ms + DOUBT_MS;
+    if (t->doubt_ms == 0 || b->now_ms < t->doubt_ms)
+        bk_alarm_set(b, t, BK_ALARM_DOUBT);
+    else if (t->begun)
         bk_ticket_move(b, t, BK_LOST, NULL);
     else
         bk_ticket_again(b, t);

@@ -378,6 +378,5 @@ void broker_stop(broker_t *b, int64_t now_ms)
 bool broker_is_idle(const broker_t *b)
 {
     return b->mode == BK_ASKS || (bk_list_empty(&b->alarms[BK_ALARM_GIVEN_UP]) &&
-                                  bk_list_empty(&b->alarms[BK_ALARM_DOUBT_ASK]) &&
                                   bk_list_empty(&b->alarms[BK_ALARM_DOUBT]));
 }

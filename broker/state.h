@@ -45,7 +45,6 @@ typedef enum bk_alarm {
     BK_ALARM_UNACKED,
     BK_ALARM_LOST,
     BK_ALARM_GIVEN_UP,
-    BK_ALARM_DOUBT_ASK,
     BK_ALARM_DOUBT,
     BK_ALARM_ACKED,
     BK_ALARM_GONE,
@@ -74,6 +73,7 @@ struct bk_ticket {
     int64_t due_ms;       /* of the alarm */
     int64_t arrived_ms;   /* here */
     int64_t assigned_ms;  /* to its worker */
+    int64_t doubt_ms;     /* DOUBT ends then; 0: the tracker could not be asked */
     peer_t *peer;         /* ASSIGNED, DONE */
     queue_t *queue;       /* NULL: known only from a worker's list */
     payload_t *payload;   /* NULL: done, or known only from a worker's list */

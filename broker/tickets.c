@@ -141,7 +141,8 @@ void bk_ticket_move(broker_t *b, ticket_t *t, phase_t phase, peer_t *peer)
     case BK_DOUBT:
         if (t->queue != NULL)
             t->queue->doubted++;
-        bk_alarm_now(b, t, BK_ALARM_DOUBT_ASK);
+        t->doubt_ms = 0;
+        bk_alarm_now(b, t, BK_ALARM_DOUBT);
         break;
     case BK_DONE:
         enter_done(b, t, peer);

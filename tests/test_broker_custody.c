@@ -172,7 +172,7 @@ static void unlisted_is_asked_for(void **state)
         assert_true(names(world_last(&w, TO_TRACKER, PLUMB_MSG_UNACKED), 1));
         if (recorded)
             world_ack(&w, 1);
-        world_live(&w, &alpha_again, 1, 2000);
+        world_live(&w, &alpha_again, 1, 3000);
         assert_int_equal(world_given(&w, NULL), recorded ? 0 : 1);
         assert_int_equal(broker_tickets(w.b), recorded ? 0 : 1);
         world_fini(&w);
@@ -411,7 +411,7 @@ static void lost_between_us_is_found(void **state)
     world_step(&w);
     assert_int_equal(world_given(&w, NULL), 0); /* nothing may cross its hello */
     world_hello(&w, alpha, 0, NULL, 0);
-    world_live(&w, &alpha, 1, 2000);
+    world_live(&w, &alpha, 1, 3000);
     assert_int_equal(world_given(&w, NULL), 2);
     world_fini(&w);
 }
