@@ -81,7 +81,9 @@ void bk_hello(broker_t *b, const char *slot, const plumb_note_t *note)
     peer_t *peer = settle(b, slot, note, &known);
     if (peer == NULL)
         return;
-    bool heir = note->previous != 0 && (!known || peer->instance != note->instance);
+    /* An instance that was here before names itself. */
+    bool heir = note->previous != 0 && note->previous != note->instance &&
+                (!known || peer->instance != note->instance);
     bool replaced = known && peer->instance != note->instance;
     if (peer->instance != note->instance)
         peer->serial = ++b->serial;

@@ -179,6 +179,54 @@ static void unlisted_is_asked_for(void **state)
     }
 }
 
+/* The word that it is done crosses the hello that does not list it any more. */
+static void done_crosses_hello(void **state)
+{
+    (void)state;
+    world_t w;
+    begin(&w, 1);
+    world_hello(&w, alpha, 0, NULL, 0);
+    world_step(&w);
+    world_done(&w, alpha, 1);
+    world_live(&w, &alpha, 1, 4000);
+    assert_int_equal(world_given(&w, NULL), 0);
+    world_ack(&w, 1);
+    assert_int_equal(broker_tickets(w.b), 0);
+    world_fini(&w);
+}
+
+/* What another broker's start had given it, and it does not list any more, may have been sent. */
+static void foreign_work_may_be_lost(void **state)
+{
+    (void)state;
+    world_t w;
+    begin(&w, 0);
+    plumb_held_t held = world_held(1, PLUMB_PHASE_SENT);
+    world_hello(&w, alpha, 0, &held, 1);
+    world_hello(&w, alpha, 0, NULL, 0);
+    world_live(&w, &alpha, 1, 4000);
+    const said_t *lost = world_last(&w, TO_TRACKER, PLUMB_MSG_LOST);
+    assert_true(names(lost, 1));
+    assert_false(lost->note.given_up);
+    world_fini(&w);
+}
+
+/* A living instance names itself: what it lists as not begun it has, whoever knows of it. */
+static void names_itself(void **state)
+{
+    (void)state;
+    world_t w;
+    begin(&w, 0);
+    plumb_held_t held = world_held(1, PLUMB_PHASE_ASSIGNED);
+    world_hello(&w, beta, beta.instance, &held, 1);
+    assert_int_equal(broker_tickets(w.b), 1);
+    world_hello(&w, alpha_again, alpha.instance, &held, 1); /* of its file: it has it not */
+    world_say(&w, beta, PLUMB_MSG_RETURN, 1);
+    world_step(&w);
+    assert_true(world_last(&w, TO_TRACKER, PLUMB_MSG_LOST)->note.given_up);
+    world_fini(&w);
+}
+
 static void stranger_in_the_slot(void **state)
 {
     (void)state;
@@ -571,6 +619,9 @@ int main(void)
         cmocka_unit_test(silent_worker_loses_all),
         cmocka_unit_test(heir_takes_over),
         cmocka_unit_test(unlisted_is_asked_for),
+        cmocka_unit_test(done_crosses_hello),
+        cmocka_unit_test(foreign_work_may_be_lost),
+        cmocka_unit_test(names_itself),
         cmocka_unit_test(stranger_in_the_slot),
         cmocka_unit_test(hello_twice),
         cmocka_unit_test(foreign_work_counts),
