@@ -360,6 +360,8 @@ void bk_line_refresh(broker_t *b, line_t *line);
 void bk_line_spill(broker_t *b, line_t *line);
 void bk_tenant_refresh(broker_t *b, tenant_t *tenant);
 ticket_t *bk_line_first(const line_t *line);
+
+/* turns.c */
 line_t *bk_queue_peek(broker_t *b, queue_t *queue); /* whose turn it is; NULL: nobody's */
 void bk_queue_charge(broker_t *b, line_t *line);    /* its first job goes */
 

@@ -395,4 +395,28 @@ static inline void world_command(world_t *w, const char *verb, const char *queue
     world_ask(w, &note);
 }
 
+/* Credential `c`'s job n; account `a`. */
+static inline plumb_job_t world_job_of(const world_t *w, unsigned n, unsigned a, unsigned c)
+{
+    plumb_job_t job = world_job(w, n);
+    job.account = world_id(2, a);
+    job.credential = world_id(4, c);
+    return job;
+}
+
+static inline unsigned world_number(const said_t *said)
+{
+    const uint8_t *b = said->job.delivery.b;
+    return (unsigned)b[12] << 24 | (unsigned)b[13] << 16 | (unsigned)b[14] << 8 | b[15];
+}
+
+static inline size_t world_between(const world_t *w, unsigned low, unsigned high)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < w->count; i++)
+        count += w->said[i].type == PLUMB_MSG_JOB && w->said[i].port == TO_WORKER &&
+                 world_number(&w->said[i]) >= low && world_number(&w->said[i]) <= high;
+    return count;
+}
+
 #endif

@@ -221,7 +221,8 @@ static bool shows(stage_t *s, const char *text)
     plumb_note_t question = {.type = PLUMB_MSG_CONTROL, .text = {"stats", 5}};
     send_note(s, s->control, &question);
     plumb_note_t answer = note_of(s, s->control, PLUMB_MSG_STATE);
-    return memmem(answer.text.data, answer.text.length, text, strlen(text)) != NULL;
+    return answer.text.length > 0 &&
+           memmem(answer.text.data, answer.text.length, text, strlen(text)) != NULL;
 }
 
 /* What is published before the broker has subscribed is lost, so it is said again. */
@@ -283,12 +284,12 @@ static uint64_t sleep_and_ask(stage_t *s, uint64_t epoch)
     plumb_note_t answer = {.type = PLUMB_MSG_STANDS, .epoch = epoch, .stands = false};
     send_note(s, s->control, &answer);
     int64_t deadline = plumb_mono_ms() + DEADLINE_MS;
-    plumb_note_t beacon = {0};
-    do {
-        beacon = note_of(s, s->beacon, PLUMB_MSG_BEACON);
+    uint64_t next = epoch;
+    while (next == epoch) {
+        next = note_of(s, s->beacon, PLUMB_MSG_BEACON).epoch;
         assert_true(plumb_mono_ms() < deadline);
-    } while (beacon.epoch == epoch);
-    return beacon.epoch;
+    }
+    return next;
 }
 
 static void stop(stage_t *s, uint64_t epoch)

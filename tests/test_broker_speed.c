@@ -10,7 +10,7 @@
 
 typedef struct bench {
     broker_t *b;
-    plumb_held_t given[BATCH * 2];
+    plumb_held_t given[BATCH];
     size_t count;
     plumb_buf_t frame;
 } bench_t;
@@ -22,7 +22,7 @@ static bool to_worker(void *self, const char *slot, const void *frame, size_t le
     plumb_err_t err = {0};
     (void)slot;
     if (plumb_job_decode(&job, frame, length, &err) == 0) {
-        assert_true(s->count < BATCH * 2);
+        assert_true(s->count < BATCH);
         s->given[s->count++] = (plumb_held_t){.ticket = job.ticket};
     }
     return true;

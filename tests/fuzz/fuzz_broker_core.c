@@ -143,7 +143,7 @@ static void note(fuzz_t *f)
                       .epoch = broker_epoch(f->b),
                       .credit = next(f),
                       .outcome = (plumb_outcome_t)(next(f) % PLUMB_OUT_COUNT),
-                      .retry_after_ms = next(f) * 100,
+                      .retry_after_ms = (int64_t)next(f) * 100,
                       .stands = how & 4,
                       .queues = queues,
                       .queue_count = types[type] == PLUMB_MSG_HELLO ? how >> 4 & 3 : 0,
@@ -171,7 +171,7 @@ static void act(fuzz_t *f)
         job(f);
         break;
     case 7:
-        f->now += next(f) * 100;
+        f->now += (int64_t)next(f) * 100;
         if (next(f) == 255)
             broker_stop(f->b, f->now);
         break;
