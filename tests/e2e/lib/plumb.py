@@ -96,7 +96,7 @@ Answered = collections.namedtuple("Answered", "key status lead us tries")
 
 
 class Sink(Process):
-    """The receiver tests/tools/sink.c; the path of a URL says how it behaves."""
+    """The receiver tests/tools/sink/; the path of a URL says how it behaves."""
 
     def __init__(self, folder):
         self.folder = pathlib.Path(folder)
