@@ -9,6 +9,7 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define ANSWER_MS 5000
 
@@ -61,6 +62,14 @@ static int receive_state(zsock_t *sock, json_t **state, int64_t deadline_ms, plu
     return 0;
 }
 
+/* Without its socket there is no broker, and nothing to wait for. */
+static bool is_there(const char *endpoint)
+{
+    static const char ipc[] = "ipc://";
+    return strncmp(endpoint, ipc, sizeof ipc - 1) != 0 ||
+           access(endpoint + sizeof ipc - 1, F_OK) == 0;
+}
+
 static int ask(const plumb_conf_t *conf, const char *queue, const char *verb, json_t **state,
                plumb_err_t *err)
 {
@@ -70,6 +79,9 @@ static int ask(const plumb_conf_t *conf, const char *queue, const char *verb, js
                                  sizeof endpoint, err);
     if (rc < 0)
         return rc;
+    if (!is_there(endpoint))
+        return plumb_err_set(err, PLUMB_E_UNAVAILABLE,
+                             "no broker runs at %s; start everything: plumb up", endpoint);
     zsys_handler_set(NULL); /* Ctrl-C ends us as it ends any program */
     zsock_t *sock = plumb_sock_connect(PLUMB_SOCK_DEALER, endpoint, NULL, err);
     if (sock == NULL)

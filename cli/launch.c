@@ -27,7 +27,7 @@ static const struct {
                {CHILD_INGEST, offsetof(plumb_conf_t, ingest_name)}};
 #define DAEMONS (sizeof daemons / sizeof *daemons)
 
-static char *log_path(const up_t *up, child_id_t id, char *path)
+char *launch_log(const up_t *up, child_id_t id, char *path)
 {
     char name[64];
     snprintf(name, sizeof name, "logs/%s.log", child_name(id));
@@ -42,7 +42,7 @@ static child_t *plan_own(up_t *up, child_id_t id, const char *const argv[], size
         .name = child_name(id), .passed = -1, .death_signal = SIGKILL, .argv = {up->program[id]}};
     for (size_t i = 0; i < count; i++)
         child->plan.argv[i + 1] = argv[i];
-    log_path(up, id, child->plan.log);
+    launch_log(up, id, child->plan.log);
     child->stop_signal = SIGTERM;
     child->stop_ms = STOP_MS;
     return child;
@@ -67,7 +67,7 @@ static int start_postgres(up_t *up, plumb_err_t *err)
 {
     char log[PATH_MAX];
     child_t *child = &up->supervisor.child[CHILD_POSTGRES];
-    log_path(up, CHILD_POSTGRES, log);
+    launch_log(up, CHILD_POSTGRES, log);
     int rc = cluster_open(&up->cluster, up->state.dir, log, err);
     if (rc < 0)
         return rc;

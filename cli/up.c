@@ -18,7 +18,8 @@
 #include <unistd.h>
 
 #define TAIL_LINES 8
-#define STEP_MS 60000 /* nothing is polled for: signals and logs end a wait */
+#define LOG_MAX (16 << 20) /* bytes, looked at when `up` starts */
+#define STEP_MS 60000      /* nothing is polled for: signals and logs end a wait */
 
 void up_say(const char *format, ...)
 {
@@ -112,12 +113,25 @@ static void explain(up_t *up, const plumb_err_t *err)
 
 /* ---- beginning and end ---- */
 
+/* A log that has grown large is put aside, in place of the one put aside before. */
+static void put_aside(const char *path)
+{
+    struct stat st;
+    char aside[PATH_MAX + 4];
+    snprintf(aside, sizeof aside, "%s.old", path);
+    if (stat(path, &st) == 0 && st.st_size > LOG_MAX && rename(path, aside) < 0)
+        up_say("cannot rename '%s': %s", path, strerror(errno));
+}
+
 static int open_logs(up_t *up, plumb_err_t *err)
 {
     const char *names[CHILD_COUNT];
     char path[PATH_MAX];
-    for (int i = 0; i < CHILD_COUNT; i++)
+    for (int i = 0; i < CHILD_COUNT; i++) {
+        launch_log(up, i, path);
+        put_aside(path);
         names[i] = child_name(i);
+    }
     bool colour = !args_has(up->args, OPT_NO_COLOR) && follow_may_colour(stderr);
     return follow_new(&up->follow, state_path(up->state.dir, "logs", path), names, CHILD_COUNT,
                       colour, err);

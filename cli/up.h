@@ -29,6 +29,9 @@ typedef struct up {
     char url[64], listen_url[64];
 } up_t;
 
+/* Path of a child's log in `path` (PATH_MAX bytes); returns `path`. */
+char *launch_log(const up_t *up, child_id_t id, char *path);
+
 /* Start everything and wait until work can flow.  What was started on the way to an error runs on:
  * supervisor_close ends it. */
 int launch_all(up_t *up, plumb_err_t *err);

@@ -17,7 +17,7 @@ import urllib.error
 import urllib.request
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "lib"))
-from plumb import BUILD, SOURCE, check, main, tool, wait_until  # noqa: E402
+from plumb import BUILD, SOURCE, check, check_logs, main, tool, wait_until  # noqa: E402
 
 CHILDREN = {"postgres", "ingest", "broker", "worker", "tracker", "listen"}
 IDS = {"account", "user", "project", "quiz", "credential"}
@@ -37,6 +37,7 @@ def up(state, *options, want=0, **how):
     if want != 0:
         check(out == "", f"a failing up printed {out}")
         return err
+    check("child_died" not in err, f"something died while it started:\n{err}")
     return json.loads(out)
 
 
@@ -75,12 +76,13 @@ def processes_of(state):
 
 
 def check_nothing_left(state, info):
-    """No process, no listening socket, and in run/ nothing that another start would trip over."""
+    """No process, no listening socket, in run/ nothing that another start would trip over, clean logs."""
     wait_until(lambda: not processes_of(state), 10, f"no process is left ({processes_of(state)})")
     listening = subprocess.run(["ss", "-Hlnx"], stdout=subprocess.PIPE, text=True, check=True).stdout
     check(str(state) not in listening, f"a socket is left: {listening}")
     sockets = [p for p in (state / "run").iterdir() if p.is_socket()]
     check(not sockets, f"run/ holds {sockets}")
+    check_logs((state / "logs").glob("*.log"))
     for url in (info["url"], info.get("listen")):
         if url:
             port = int(re.search(r":(\d+)", url[5:]).group(1))

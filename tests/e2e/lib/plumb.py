@@ -33,6 +33,14 @@ def check(condition, text):
         raise Failure(text)
 
 
+def check_logs(logs):
+    """No sanitizer and no assertion has found anything in a daemon."""
+    for log in logs:
+        found = re.search(r"(ERROR: AddressSanitizer|ERROR: LeakSanitizer|WARNING: ThreadSanitizer|runtime error:|"
+                          r"Assertion .* failed|dangling '\w+' socket).*", log.read_text(errors="replace"))
+        check(found is None, f"{log.name}: {found and found.group(0)}")
+
+
 def stop_on_term(*_):
     raise SystemExit("told to stop")
 
@@ -215,7 +223,7 @@ class Pipeline:
                               stdout=subprocess.DEVNULL, timeout=120)
         if kind is None:
             check(down.returncode == 0, f"plumb down ended with {down.returncode}")
-            self.check_sanitizers()
+            check_logs(self.logs())
         if os.environ.get("PLUMB_KEEP"):
             print("kept", self.folder)
         else:
@@ -233,12 +241,6 @@ class Pipeline:
         for log in self.logs():
             lines = log.read_text(errors="replace").splitlines()[-25:]
             print(f"--- {log.name}", *lines, sep="\n", file=sys.stderr)
-
-    def check_sanitizers(self):
-        for log in self.logs():
-            found = re.search(r"(ERROR: AddressSanitizer|ERROR: LeakSanitizer|WARNING: ThreadSanitizer|runtime error:|"
-                              r"Assertion .* failed|dangling '\w+' socket).*", log.read_text(errors="replace"))
-            check(found is None, f"{log.name}: {found and found.group(0)}")
 
     def check_lives(self):
         """Who was not killed here still runs."""
