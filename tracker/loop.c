@@ -14,6 +14,7 @@
 #define AGAIN_MS 100           /* until the database is asked again */
 #define PART_AGAIN_MS 50       /* until a part that failed is tried again, at first … */
 #define PART_AGAIN_MAX_MS 5000 /* … and at most */
+#define REFUSED_EVERY_MS 1000
 #define STOP_MS 15000     /* to commit what has arrived; the sockets may linger for 5 s after */
 #define STOP_QUIET_MS 100 /* nothing came for so long: all has arrived */
 
@@ -117,9 +118,13 @@ static void ask_database(tracker_t *t)
 
 /* ---- coming in ---- */
 
-static void refuse(const char *reason, const plumb_err_t *err)
+/* All are counted, one a second is told of: somebody may send a million. */
+static void refuse(tracker_t *t, const char *reason, const plumb_err_t *err)
 {
     plumb_metric_add(PLUMB_M_FRAMES_REFUSED, reason, 1);
+    if (t->now_ms < t->refused_told_ms)
+        return;
+    t->refused_told_ms = t->now_ms + REFUSED_EVERY_MS;
     plumb_log_event(LOG_WARNING, "frame_refused", "reason=\"%s\"", err->text);
 }
 
@@ -179,7 +184,7 @@ static void take_frame(tracker_t *t, zmq_msg_t *frame)
     else if (rc == 0)
         rc = plumb_note_decode(&note, &t->links.space, data, length, &err);
     if (rc < 0)
-        refuse("malformed", &err);
+        refuse(t, "malformed", &err);
     else if (type == PLUMB_MSG_RESULT)
         results_take(t, frame, &result);
     else

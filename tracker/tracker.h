@@ -62,7 +62,8 @@ struct tracker {
     int64_t database_at_ms; /* not asked for before */
     int64_t away_since_ms;  /* 0: there is one */
     part_state_t parts[PARTS];
-    _Atomic bool ready; /* read by the health responder's thread */
+    int64_t refused_told_ms; /* when the log may speak of a malformed frame again */
+    _Atomic bool ready;      /* read by the health responder's thread */
 };
 
 /* Life of the process. */
