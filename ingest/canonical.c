@@ -1,5 +1,6 @@
-/* A short hash of each value, under a key that is the value's type; members are added up, so that
- * their order does not show. */
+/* A short hash of each value's one spelling: scalars as they are written, escapes in one way only;
+ * containers by the hashes of what they hold. Members are added up, so that their order does not
+ * show. */
 #include "canonical.h"
 
 #include <sodium.h>
@@ -7,50 +8,82 @@
 
 _Static_assert(CANONICAL_DIGEST == crypto_shorthash_siphashx24_BYTES, "one hash, one digest");
 
-static void hash(uint8_t out[CANONICAL_DIGEST], plumb_json_type_t type, const void *data,
-                 size_t length)
+/* What a hash is of, so that no object can pass for an array. */
+typedef enum kind { KIND_SCALAR, KIND_PAIR, KIND_OBJECT, KIND_ARRAY } kind_t;
+
+static void hash(uint8_t out[CANONICAL_DIGEST], kind_t kind, const void *data, size_t length)
 {
-    const uint8_t key[crypto_shorthash_siphashx24_KEYBYTES] = {(uint8_t)type};
+    const uint8_t key[crypto_shorthash_siphashx24_KEYBYTES] = {(uint8_t)kind};
     crypto_shorthash_siphashx24(out, data, length, key);
 }
 
-static void hash_string(uint8_t out[CANONICAL_DIGEST], const plumb_json_t *json, uint32_t node,
-                        plumb_buf_t *scratch)
+static bool is_container(const plumb_json_node_t *node)
 {
-    const plumb_json_node_t *n = &json->nodes[node];
-    const char *text = json->text + n->start + 1;
-    size_t length = n->end - n->start - 2;
-    if (n->escaped) {
-        plumb_buf_clear(scratch);
-        plumb_buf_reserve(scratch, length + 1);
-        ptrdiff_t decoded =
-            scratch->failed ? -1 : plumb_json_string(json, node, scratch->data, scratch->capacity);
-        if (decoded >= 0) { /* else: out of memory, and the spelling counts */
-            text = scratch->data;
-            length = (size_t)decoded;
-        }
-    }
-    hash(out, PLUMB_JSON_STRING, text, length);
+    return node->type == PLUMB_JSON_OBJECT || node->type == PLUMB_JSON_ARRAY;
 }
 
-/* Add `more` to `sum`, as little endian numbers. */
-static void add(uint8_t sum[CANONICAL_DIGEST], const uint8_t more[CANONICAL_DIGEST])
+/* Append a scalar's spelling. */
+static void put_scalar(plumb_buf_t *out, const plumb_json_t *json, uint32_t node)
 {
-    sodium_add(sum, more, CANONICAL_DIGEST);
+    const plumb_json_node_t *n = &json->nodes[node];
+    size_t length = n->end - n->start;
+    if (!n->escaped) {
+        plumb_buf_put(out, json->text + n->start, length);
+        return;
+    }
+    plumb_buf_t decoded = {0};
+    plumb_buf_reserve(&decoded, length);
+    ptrdiff_t size =
+        decoded.failed ? -1 : plumb_json_string(json, node, decoded.data, decoded.capacity);
+    if (size >= 0)
+        plumb_buf_json(out, decoded.data, (size_t)size);
+    else
+        out->failed = true;
+    plumb_buf_fini(&decoded);
+}
+
+/* A member whose value is a scalar is hashed in one go; most are, and most come without blanks and
+ * escapes, so that nothing need be copied. */
+static void hash_plain_member(uint8_t out[CANONICAL_DIGEST], const plumb_json_t *json, uint32_t key,
+                              plumb_buf_t *scratch)
+{
+    const plumb_json_node_t *k = &json->nodes[key], *v = &json->nodes[key + 1];
+    if (!k->escaped && !v->escaped && v->start == k->end + 1) {
+        hash(out, KIND_PAIR, json->text + k->start, v->end - k->start);
+        return;
+    }
+    plumb_buf_clear(scratch);
+    put_scalar(scratch, json, key);
+    plumb_buf_put(scratch, ":", 1);
+    put_scalar(scratch, json, key + 1);
+    hash(out, KIND_PAIR, scratch->data, scratch->length);
+}
+
+static void hash_member(uint8_t out[CANONICAL_DIGEST], const plumb_json_t *json, uint32_t key,
+                        plumb_buf_t *scratch)
+{
+    uint8_t value[CANONICAL_DIGEST];
+    if (!is_container(&json->nodes[key + 1])) {
+        hash_plain_member(out, json, key, scratch);
+        return;
+    }
+    canonical_digest(value, json, key + 1, scratch);
+    plumb_buf_clear(scratch);
+    put_scalar(scratch, json, key);
+    plumb_buf_put(scratch, value, sizeof value);
+    hash(out, KIND_PAIR, scratch->data, scratch->length);
 }
 
 static void hash_object(uint8_t out[CANONICAL_DIGEST], const plumb_json_t *json, uint32_t node,
                         plumb_buf_t *scratch)
 {
-    uint8_t sum[CANONICAL_DIGEST] = {0};
+    uint64_t sum[2] = {0}, one[2];
     for (uint32_t at = node + 1; at < json->nodes[node].next; at = json->nodes[at + 1].next) {
-        uint8_t pair[2 * CANONICAL_DIGEST], one[CANONICAL_DIGEST];
-        hash_string(pair, json, at, scratch);
-        canonical_digest(pair + CANONICAL_DIGEST, json, at + 1, scratch);
-        hash(one, PLUMB_JSON_OBJECT, pair, sizeof pair);
-        add(sum, one);
+        hash_member((uint8_t *)one, json, at, scratch);
+        sum[0] += one[0];
+        sum[1] += one[1];
     }
-    hash(out, PLUMB_JSON_OBJECT, sum, sizeof sum);
+    hash(out, KIND_OBJECT, sum, sizeof sum);
 }
 
 static void hash_array(uint8_t out[CANONICAL_DIGEST], const plumb_json_t *json, uint32_t node,
@@ -59,29 +92,24 @@ static void hash_array(uint8_t out[CANONICAL_DIGEST], const plumb_json_t *json, 
     uint8_t chain[2 * CANONICAL_DIGEST] = {0}; /* what came before, the next element */
     for (uint32_t at = node + 1; at < json->nodes[node].next; at = json->nodes[at].next) {
         canonical_digest(chain + CANONICAL_DIGEST, json, at, scratch);
-        hash(chain, PLUMB_JSON_ARRAY, chain, sizeof chain);
+        hash(chain, KIND_ARRAY, chain, sizeof chain);
     }
-    hash(out, PLUMB_JSON_ARRAY, chain, CANONICAL_DIGEST);
+    hash(out, KIND_ARRAY, chain, CANONICAL_DIGEST);
 }
 
 void canonical_digest(uint8_t out[CANONICAL_DIGEST], const plumb_json_t *json, uint32_t node,
                       plumb_buf_t *scratch)
 {
-    const plumb_json_node_t *n = &json->nodes[node];
-    switch (n->type) {
+    switch (json->nodes[node].type) {
     case PLUMB_JSON_OBJECT:
         hash_object(out, json, node, scratch);
         break;
     case PLUMB_JSON_ARRAY:
         hash_array(out, json, node, scratch);
         break;
-    case PLUMB_JSON_STRING:
-        hash_string(out, json, node, scratch);
-        break;
-    case PLUMB_JSON_INTEGER:
-        hash(out, n->type, &n->integer, sizeof n->integer);
-        break;
-    default: /* null, false, true, and reals as they are written */
-        hash(out, n->type, json->text + n->start, n->end - n->start);
+    default:
+        plumb_buf_clear(scratch);
+        put_scalar(scratch, json, node);
+        hash(out, KIND_SCALAR, scratch->data, scratch->length);
     }
 }

@@ -5,6 +5,7 @@
 #include "log.h"
 #include "server.h"
 
+#include <czmq.h>
 #include <stdlib.h>
 #include <unistd.h>
 

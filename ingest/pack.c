@@ -1,4 +1,5 @@
-/* A record is the number of its columns, then for each its type, its length (-1: NULL), its bytes.
+/* A record is its length, the number of its columns, then for each its type, its length (-1: NULL),
+ * its bytes.
  */
 #include "pack.h"
 
@@ -25,45 +26,62 @@ enum {
 #define INET_FAMILY_4 2 /* PostgreSQL's numbers, not the system's */
 #define INET_FAMILY_6 3
 
-/* A record under way: the places that get their number at the end. */
+/* A record under way.  Room for all of it was made, so that bytes are just laid down. */
 typedef struct record {
     plumb_buf_t *out;
-    size_t start; /* of the length in front of it */
+    char *start; /* of the length in front of it; NULL: out of memory */
+    char *at;
     uint32_t columns;
 } record_t;
 
-static void put32(plumb_buf_t *out, uint32_t value)
+#define COLUMN_HEAD 8
+#define COLUMN_MAX (COLUMN_HEAD + 24) /* of what is no text or bytes */
+#define COLUMNS_MAX 64
+
+static void put32(char *at, uint32_t value)
 {
     uint32_t wire = htobe32(value);
-    plumb_buf_put(out, &wire, sizeof wire);
+    memcpy(at, &wire, sizeof wire);
 }
 
-static void set32(plumb_buf_t *out, size_t at, uint32_t value)
+/* Begin a record that holds `bytes` of text and bytes. */
+static record_t record_begin(plumb_buf_t *out, size_t bytes)
 {
-    uint32_t wire = htobe32(value);
-    if (!out->failed)
-        memcpy(out->data + at, &wire, sizeof wire);
-}
-
-static record_t record_begin(plumb_buf_t *out)
-{
-    record_t r = {.out = out, .start = out->length};
-    put32(out, 0);
-    put32(out, 0);
+    plumb_buf_reserve(out, 8 + (size_t)COLUMNS_MAX * COLUMN_MAX + bytes);
+    record_t r = {.out = out};
+    if (!out->failed) {
+        r.start = out->data + out->length;
+        r.at = r.start + 8;
+    }
     return r;
 }
 
 static void record_end(record_t *r)
 {
-    set32(r->out, r->start, (uint32_t)(r->out->length - r->start - 4));
-    set32(r->out, r->start + 4, r->columns);
+    if (r->start == NULL)
+        return;
+    put32(r->start, (uint32_t)(r->at - r->start - 4));
+    put32(r->start + 4, r->columns);
+    r->out->length += (size_t)(r->at - r->start);
+    r->out->data[r->out->length] = '\0';
 }
 
 static void column(record_t *r, uint32_t type, size_t length)
 {
-    uint32_t head[2] = {htobe32(type), htobe32((uint32_t)length)};
-    plumb_buf_put(r->out, head, sizeof head);
+    if (r->start == NULL)
+        return;
+    put32(r->at, type);
+    put32(r->at + 4, (uint32_t)length);
+    r->at += COLUMN_HEAD;
     r->columns++;
+}
+
+static void lay(record_t *r, const void *data, size_t length)
+{
+    if (r->start == NULL || length == 0)
+        return;
+    memcpy(r->at, data, length);
+    r->at += length;
 }
 
 static void put_null(record_t *r, uint32_t type)
@@ -74,7 +92,7 @@ static void put_null(record_t *r, uint32_t type)
 static void put_bytes(record_t *r, uint32_t type, const void *data, size_t length)
 {
     column(r, type, length);
-    plumb_buf_put(r->out, data, length);
+    lay(r, data, length);
 }
 
 static void put_slice(record_t *r, uint32_t type, const plumb_slice_t *slice)
@@ -115,8 +133,8 @@ static void put_json(record_t *r, const plumb_slice_t *json)
         return;
     }
     column(r, TYPE_JSONB, json->length + 1);
-    plumb_buf_put(r->out, &version, 1);
-    plumb_buf_put(r->out, json->data, json->length);
+    lay(r, &version, 1);
+    lay(r, json->data, json->length);
 }
 
 /* Text that was checked: an IPv4 or IPv6 address. */
@@ -176,9 +194,19 @@ static void put_attribute(record_t *r, plumb_attr_type_t type, const plumb_slice
     }
 }
 
+static size_t lengths_of(const lead_record_t *record)
+{
+    size_t sum = record->sealed_key.length + record->sealed.length + record->trace.length +
+                 record->traceparent.length + record->route.length + record->key.length +
+                 record->body_hash.length + record->answer.length;
+    for (int i = 0; i < PLUMB_LEAD_ATTRS; i++)
+        sum += record->lead->value[i].length;
+    return sum;
+}
+
 void pack_lead(plumb_buf_t *out, const lead_record_t *record)
 {
-    record_t r = record_begin(out);
+    record_t r = record_begin(out, lengths_of(record));
     put_id(&r, &record->lead->account);
     put_id(&r, &record->lead->id);
     put_time(&r, record->created_ms);
@@ -200,7 +228,8 @@ void pack_lead(plumb_buf_t *out, const lead_record_t *record)
 
 void pack_delivery(plumb_buf_t *out, const delivery_record_t *record)
 {
-    record_t r = record_begin(out);
+    record_t r =
+        record_begin(out, record->channel.length + record->state.length + record->reason.length);
     put_id(&r, record->lead);
     put_id(&r, record->account);
     put_id(&r, &record->id);

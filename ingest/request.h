@@ -41,6 +41,8 @@ typedef struct request {
     plumb_uuid_t id; /* the path's {id} */
     source_t source;
     identity_t identity;
+    uint8_t random[240]; /* for traces */
+    size_t random_left;
     char trace_id[33];
     char traceparent[56]; /* with a new parent id: ours */
 

@@ -7,35 +7,42 @@
 #include "negotiate.h"
 #include "route.h"
 
-#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 #include <time.h>
 
-static const char *phrase(int status)
+/* Every status that is answered: its line, and as a metric's label. */
+static const struct {
+    int status;
+    const char *line, *label;
+} statuses[] = {
+#define STATUS(number, phrase)                                                                     \
+    {                                                                                              \
+        number, "HTTP/1.1 " #number " " phrase "\r\n", "," #number                                 \
+    }
+    STATUS(201, "Created"),
+    STATUS(200, "OK"),
+    STATUS(400, "Bad Request"),
+    STATUS(401, "Unauthorized"),
+    STATUS(403, "Forbidden"),
+    STATUS(404, "Not Found"),
+    STATUS(405, "Method Not Allowed"),
+    STATUS(406, "Not Acceptable"),
+    STATUS(409, "Conflict"),
+    STATUS(413, "Content Too Large"),
+    STATUS(415, "Unsupported Media Type"),
+    STATUS(422, "Unprocessable Content"),
+    STATUS(429, "Too Many Requests"),
+    STATUS(503, "Service Unavailable"),
+    STATUS(500, "Internal Server Error"), /* the last: also what no row has */
+};
+
+static size_t row_of(int status)
 {
-    static const struct {
-        int status;
-        const char *phrase;
-    } phrases[] = {{200, "OK"},
-                   {201, "Created"},
-                   {400, "Bad Request"},
-                   {401, "Unauthorized"},
-                   {403, "Forbidden"},
-                   {404, "Not Found"},
-                   {405, "Method Not Allowed"},
-                   {406, "Not Acceptable"},
-                   {409, "Conflict"},
-                   {413, "Content Too Large"},
-                   {415, "Unsupported Media Type"},
-                   {422, "Unprocessable Content"},
-                   {429, "Too Many Requests"},
-                   {500, "Internal Server Error"},
-                   {503, "Service Unavailable"}};
-    for (size_t i = 0; i < PLUMB_COUNT(phrases); i++)
-        if (phrases[i].status == status)
-            return phrases[i].phrase;
-    return "Unknown";
+    size_t i = 0;
+    while (i + 1 < PLUMB_COUNT(statuses) && statuses[i].status != status)
+        i++;
+    return i;
 }
 
 /* civetweb keeps a connection on exactly these terms. */
@@ -60,16 +67,28 @@ static void put_date(request_t *request, plumb_buf_t *out)
     plumb_buf_text(out, request->date);
 }
 
+static void put_number(plumb_buf_t *out, size_t number)
+{
+    char digits[24], *at = digits + sizeof digits;
+    do
+        *--at = (char)('0' + number % 10);
+    while ((number /= 10) > 0);
+    plumb_buf_put(out, at, (size_t)(digits + sizeof digits - at));
+}
+
 static void write_head(request_t *request, plumb_buf_t *out)
 {
     const answer_t *a = &request->answer;
-    plumb_buf_printf(out, "HTTP/1.1 %d %s\r\n", a->status, phrase(a->status));
+    plumb_buf_text(out, statuses[row_of(a->status)].line);
     put_date(request, out);
-    plumb_buf_printf(out,
-                     "Content-Type: %s\r\nContent-Length: %zu\r\nVary: Accept\r\n"
-                     "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
-                     "X-Request-Id: %s\r\n",
-                     a->type == NULL ? JSONAPI_TYPE : a->type, a->body.length, request->trace_id);
+    plumb_buf_text(out, "Content-Type: ");
+    plumb_buf_text(out, a->type == NULL ? JSONAPI_TYPE : a->type);
+    plumb_buf_text(out, "\r\nContent-Length: ");
+    put_number(out, a->body.length);
+    plumb_buf_text(out, "\r\nVary: Accept\r\nCache-Control: no-store\r\n"
+                        "X-Content-Type-Options: nosniff\r\nX-Request-Id: ");
+    plumb_buf_text(out, request->trace_id);
+    plumb_buf_put(out, "\r\n", 2);
     plumb_buf_put(out, a->headers.data, a->headers.length);
     if (a->closes)
         plumb_buf_text(out, "Connection: close\r\n");
@@ -81,7 +100,8 @@ static void count(const request_t *request)
     const char *route = request->route == NULL ? "none" : request->route->name;
     const char *series = request->route == NULL ? "none,none" : request->route->series;
     char label[80];
-    snprintf(label, sizeof label, "%s,%d", route, request->answer.status);
+    *stpncpy(stpncpy(label, route, sizeof label - 8),
+             statuses[row_of(request->answer.status)].label, 7) = '\0';
     plumb_metric_add(PLUMB_M_HTTP_ANSWERS, label, 1);
     plumb_metric_observe_ms(PLUMB_M_HTTP_SECONDS, series,
                             (double)(plumb_mono_us() - request->began_us) / 1000);

@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sodium.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -170,6 +171,18 @@ static bool read_body(request_t *request)
 
 /* ---- one request ---- */
 
+/* Random bytes come many at a time: each call costs a cipher's round. */
+static void begin_trace(request_t *request)
+{
+    if (request->random_left < TRACE_RANDOM) {
+        randombytes_buf(request->random, sizeof request->random);
+        request->random_left = sizeof request->random;
+    }
+    request->random_left -= TRACE_RANDOM;
+    trace_begin(request->door.traceparent, request->random + request->random_left,
+                request->trace_id, request->traceparent);
+}
+
 static void refuse_route(request_t *request, const char *allow, const plumb_err_t *err)
 {
     answer_error(request, err->code, err->text);
@@ -184,7 +197,7 @@ static void serve(request_t *request)
     plumb_err_t err = {0};
     char allow[ROUTE_ALLOW];
     int rc = door_check(&request->door, info, request->ingest->conf->ingest_hosts, &err);
-    trace_begin(request->door.traceparent, request->trace_id, request->traceparent);
+    begin_trace(request);
     if (rc < 0) {
         answer_error(request, err.code, err.text);
         request->answer.closes = true;
@@ -244,7 +257,7 @@ static int on_error(struct mg_connection *conn, int status, const char *message)
         return 0;
     request_begin(request, conn);
     request->door = (door_t){.has_body = false};
-    trace_begin(NULL, request->trace_id, request->traceparent);
+    begin_trace(request);
     answer_error(request, status == 413 ? PLUMB_E_TOO_LARGE : PLUMB_E_BAD_REQUEST,
                  status == 413 ? "the head is too large" : "malformed head");
     request->answer.closes = true;

@@ -49,6 +49,13 @@ static void invalid(const reading_t *r, const plumb_attr_t *attr, const char *de
     complain(r->problems, PLUMB_E_INVALID, attr->name, detail);
 }
 
+static void too_long(const reading_t *r, const plumb_attr_t *attr)
+{
+    char detail[64];
+    snprintf(detail, sizeof detail, "longer than %u bytes", attr->max);
+    invalid(r, attr, detail);
+}
+
 /* ---- values ---- */
 
 /* Append to `texts`, which was made large enough: what points into it stays. */
@@ -119,8 +126,6 @@ static void take_status(const reading_t *r, const plumb_attr_t *attr, plumb_slic
 static void take_text(const reading_t *r, const plumb_attr_t *attr, plumb_slice_t *value,
                       plumb_slice_t text)
 {
-    char detail[64];
-    snprintf(detail, sizeof detail, "longer than %u bytes", attr->max);
     switch (attr->type) {
     case PLUMB_ATTR_UUID:
         take_uuid(r, attr, value, text);
@@ -141,7 +146,7 @@ static void take_text(const reading_t *r, const plumb_attr_t *attr, plumb_slice_
         break;
     default:
         if (text.length > attr->max)
-            invalid(r, attr, detail);
+            too_long(r, attr);
         else
             *value = text;
     }
@@ -150,13 +155,11 @@ static void take_text(const reading_t *r, const plumb_attr_t *attr, plumb_slice_
 static void take_json(const reading_t *r, const plumb_attr_t *attr, plumb_slice_t *value,
                       const plumb_json_node_t *node)
 {
-    char detail[64];
     size_t length = node->end - node->start;
-    snprintf(detail, sizeof detail, "larger than %u bytes", attr->max);
     if (node->type != PLUMB_JSON_OBJECT && node->type != PLUMB_JSON_ARRAY)
         invalid(r, attr, "want an object or an array");
     else if (length > attr->max)
-        invalid(r, attr, detail);
+        too_long(r, attr);
     else
         *value = (plumb_slice_t){r->json->text + node->start, length};
 }
@@ -188,16 +191,23 @@ static void take_value(const reading_t *r, const plumb_attr_t *attr, plumb_slice
 
 static void take_attribute(const reading_t *r, uint32_t key)
 {
-    char name[PLUMB_JSON_KEY_MAX + 1];
-    ptrdiff_t length = plumb_json_string(r->json, key, name, sizeof name);
-    int index = length < 0 ? -1 : plumb_lead_attr_find(name, (size_t)length);
-    if (index < 0)
-        complain(r->problems, PLUMB_E_UNKNOWN_ATTRIBUTE, length < 0 ? "" : name,
-                 "there is no such attribute");
-    else if ((plumb_lead_attrs[index].flags & PLUMB_ATTR_CREATE) == 0)
-        complain(r->problems, PLUMB_E_READ_ONLY, name, "may not be given");
+    char name[PLUMB_JSON_KEY_MAX + 1] = "";
+    const plumb_json_node_t *node = &r->json->nodes[key];
+    int index;
+    if (node->escaped)
+        index =
+            plumb_lead_attr_find(name, (size_t)plumb_json_string(r->json, key, name, sizeof name));
     else
+        index = plumb_lead_attr_find(r->json->text + node->start + 1, node->end - node->start - 2);
+    if (index >= 0 && (plumb_lead_attrs[index].flags & PLUMB_ATTR_CREATE) != 0) {
         take_value(r, &plumb_lead_attrs[index], &r->lead->value[index], key + 1);
+        return;
+    }
+    plumb_json_string(r->json, key, name, sizeof name); /* fits: keys are bounded */
+    if (index < 0)
+        complain(r->problems, PLUMB_E_UNKNOWN_ATTRIBUTE, name, "there is no such attribute");
+    else
+        complain(r->problems, PLUMB_E_READ_ONLY, name, "may not be given");
 }
 
 /* Needed and neither given nor complained of. */

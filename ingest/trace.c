@@ -4,11 +4,12 @@
 #include <sodium.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <string.h>
 
 #define ID_DIGITS 32
 #define SPAN_DIGITS 16
+#define SPAN_AT (3 + ID_DIGITS + 1)
+#define FLAGS_AT (SPAN_AT + SPAN_DIGITS + 1)
 
 /* `digits` small hexadecimal digits, not all zero. */
 static bool is_id(const char *text, size_t digits)
@@ -20,23 +21,23 @@ static bool is_id(const char *text, size_t digits)
 static bool is_traceparent(const char *text)
 {
     return text != NULL && strlen(text) == TRACEPARENT - 1 && strncmp(text, "00-", 3) == 0 &&
-           is_id(text + 3, ID_DIGITS) && text[35] == '-' && is_id(text + 36, SPAN_DIGITS) &&
-           text[52] == '-' && strspn(text + 53, "0123456789abcdef") == 2;
+           is_id(text + 3, ID_DIGITS) && text[SPAN_AT - 1] == '-' &&
+           is_id(text + SPAN_AT, SPAN_DIGITS) && text[FLAGS_AT - 1] == '-' &&
+           strspn(text + FLAGS_AT, "0123456789abcdef") == 2;
 }
 
-void trace_begin(const char *header, char id[TRACE_ID], char parent[TRACEPARENT])
+void trace_begin(const char *header, const uint8_t random[TRACE_RANDOM], char id[TRACE_ID],
+                 char parent[TRACEPARENT])
 {
-    uint8_t random[(ID_DIGITS + SPAN_DIGITS) / 2];
-    char span[SPAN_DIGITS + 1];
-    const char *flags = "01";
-    randombytes_buf(random, sizeof random);
-    if (is_traceparent(header)) {
+    bool goes_on = is_traceparent(header);
+    memcpy(parent, "00-", 3);
+    if (goes_on)
         memcpy(id, header + 3, ID_DIGITS);
-        id[ID_DIGITS] = '\0';
-        flags = header + 53;
-    } else {
+    else
         sodium_bin2hex(id, TRACE_ID, random, ID_DIGITS / 2);
-    }
-    sodium_bin2hex(span, sizeof span, random + ID_DIGITS / 2, SPAN_DIGITS / 2);
-    snprintf(parent, TRACEPARENT, "00-%s-%s-%s", id, span, flags);
+    id[ID_DIGITS] = '\0';
+    memcpy(parent + 3, id, ID_DIGITS);
+    sodium_bin2hex(parent + SPAN_AT, SPAN_DIGITS + 1, random + ID_DIGITS / 2, SPAN_DIGITS / 2);
+    parent[SPAN_AT - 1] = parent[FLAGS_AT - 1] = '-';
+    memcpy(parent + FLAGS_AT, goes_on ? header + FLAGS_AT : "01", 3);
 }

@@ -67,11 +67,6 @@ void plumb_buf_put(plumb_buf_t *buf, const void *data, size_t length)
     buf->data[buf->length] = '\0';
 }
 
-void plumb_buf_text(plumb_buf_t *buf, const char *text)
-{
-    plumb_buf_put(buf, text, strlen(text));
-}
-
 void plumb_buf_printf(plumb_buf_t *buf, const char *format, ...)
 {
     if (!reserve(buf, 0))

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 typedef struct plumb_buf {
     char *data; /* owned; NUL follows the content whenever data != NULL */
@@ -20,7 +21,11 @@ void plumb_buf_clear(plumb_buf_t *buf); /* keeps the memory */
 /* Make room: what grows no further is not moved, so that a secret leaves no copy behind. */
 void plumb_buf_reserve(plumb_buf_t *buf, size_t more);
 void plumb_buf_put(plumb_buf_t *buf, const void *data, size_t length);
-void plumb_buf_text(plumb_buf_t *buf, const char *text);
+/* Here, so that the length of a literal is counted when it is compiled. */
+static inline void plumb_buf_text(plumb_buf_t *buf, const char *text)
+{
+    plumb_buf_put(buf, text, strlen(text));
+}
 void plumb_buf_printf(plumb_buf_t *buf, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 

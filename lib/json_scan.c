@@ -111,6 +111,25 @@ static const char *skip_plain(const char *at, const char *end)
     return at;
 }
 
+/* A character of two bytes: half of Europe's letters, so worth a loop of its own. */
+static bool is_two(const char *at)
+{
+    unsigned char first = (unsigned char)at[0], second = (unsigned char)at[1];
+    return first >= 0xC2 && first <= 0xDF && (second & 0xC0) == 0x80;
+}
+
+/* Skip what stands for itself, in ASCII and in characters of two bytes. */
+static const char *skip_text(const char *at, const char *end)
+{
+    for (;;) {
+        const char *from = at = skip_plain(at, end);
+        while (end - at >= 2 && is_two(at))
+            at += 2;
+        if (at == from)
+            return at;
+    }
+}
+
 /* Pass one character that is not plain and not the closing quote; its decoded length. */
 static size_t scan_special(plumb_scan_t *scan)
 {
@@ -141,7 +160,7 @@ bool plumb_scan_string(plumb_scan_t *scan, size_t max, bool *escaped)
     *escaped = false;
     for (;;) {
         const char *from = scan->at;
-        scan->at = skip_plain(from, scan->end);
+        scan->at = skip_text(from, scan->end);
         decoded += (size_t)(scan->at - from);
         if (scan->at == scan->end || *scan->at == '"')
             break;

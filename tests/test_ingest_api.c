@@ -158,7 +158,7 @@ static void takes_and_shows(void **state)
     http_answer_t head = ask(w, "HEAD", http_header(&made, "Location"), "", NULL);
     assert_int_equal(head.status, 200);
     assert_string_equal(http_header(&head, "Content-Length"), http_header(&seen, "Content-Length"));
-    assert_int_equal(account_count(w->account, "SELECT count(*) FROM leads WHERE trace->1->>'check'"
+    assert_int_equal(account_count(w->account, "SELECT count(*) FROM leads WHERE trace->1->>0"
                                                " = 'shape' AND traceparent LIKE "
                                                "'00-4bf92f3577b34da6a3ce929d0e0e4736-%%-01'"),
                      1);

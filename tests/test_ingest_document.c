@@ -292,15 +292,16 @@ static void traces(void **state)
         "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-0",
         "00-4bf92f3577b34da6a3ce929d0e0e4736x00f067aa0ba902b7-01",
     };
+    static const uint8_t random[TRACE_RANDOM] = {1, [16] = 2};
     char id[TRACE_ID], parent[TRACEPARENT];
     (void)state;
-    trace_begin(good, id, parent);
+    trace_begin(good, random, id, parent);
     assert_memory_equal(id, good + 3, 32);
     assert_memory_equal(parent, good, 36);
     assert_memory_not_equal(parent + 36, good + 36, 16); /* a span of its own */
     assert_string_equal(parent + 53, "00");
     for (size_t i = 0; i < PLUMB_COUNT(bad); i++) {
-        trace_begin(bad[i], id, parent);
+        trace_begin(bad[i], random, id, parent);
         assert_memory_not_equal(id, good + 3, 32);
         assert_int_equal(strspn(id, "0123456789abcdef"), 32);
         assert_int_equal(strlen(parent), TRACEPARENT - 1);
