@@ -45,7 +45,8 @@ static const plumb_stmt_t settle = {
     .name = "ceiling_settle",
     .params = 2,
     .sql = "UPDATE bench_deliveries d SET state = 'delivered', outcome = 'ok', settled_at = now() "
-           "FROM unnest($2::uuid[]) AS r(id) WHERE d.account_id = $1::uuid AND d.id = r.id"};
+           "FROM unnest($1::uuid[], $2::uuid[]) AS r(account, id) "
+           "WHERE d.account_id = r.account AND d.id = r.id"};
 
 /* First member of whatever stands in a list. */
 typedef struct node {
@@ -390,18 +391,28 @@ static void *sender(void *self)
 /* Make the parameters of what has gathered; returns how many. */
 static int take_results(ceiling_t *c, plumb_params_t *p)
 {
+    call_t *calls[GROUP_MAX];
     int count = 0;
-    call_t *call;
+    while (count < GROUP_MAX && (calls[count] = list_take(&c->results)) != NULL)
+        count++;
     plumb_params_clear(p);
-    plumb_param_uuid(p, &c->account);
     plumb_array_begin(p, PLUMB_ARRAY_UUID);
-    for (; count < GROUP_MAX && (call = list_take(&c->results)) != NULL; count++) {
-        plumb_item_uuid(p, &call->delivery);
-        free(call);
+    for (int i = 0; i < count; i++)
+        plumb_item_uuid(p, &c->account);
+    plumb_array_end(p);
+    plumb_array_begin(p, PLUMB_ARRAY_UUID);
+    for (int i = 0; i < count; i++) {
+        plumb_item_uuid(p, &calls[i]->delivery);
+        free(calls[i]);
     }
     plumb_array_end(p);
     return count;
 }
+
+/* Nobody has analyzed the table: its key is the right way in all the same. */
+static const char by_key[] =
+    "SET plan_cache_mode = force_generic_plan; SET enable_hashjoin = off; "
+    "SET enable_mergejoin = off; SET enable_seqscan = off; SET enable_material = off";
 
 static void *recorder(void *self)
 {
@@ -409,11 +420,7 @@ static void *recorder(void *self)
     plumb_db_t *db = database(c);
     plumb_params_t *p = plumb_params_new();
     plumb_err_t err = {0};
-    /* Nobody has analyzed the table: its key is the right way in all the same. */
-    if (plumb_db_script(db,
-                        "SET enable_hashjoin = off; SET enable_mergejoin = off; "
-                        "SET enable_seqscan = off",
-                        STATEMENT_MS, &err) < 0)
+    if (plumb_db_script(db, by_key, STATEMENT_MS, &err) < 0)
         fatal("plans", &err);
     pthread_mutex_lock(&c->lock);
     while (!c->stopping) {
