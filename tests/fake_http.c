@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #define REQUESTS_MAX 4096
@@ -170,6 +171,13 @@ static bool answer(peer_t *peer, const char *path)
         return redirect(peer);
     if (strncmp(path, "/big", 4) == 0)
         return say_big(peer, strstr(path, "?chunked") != NULL);
+    if (strstr(path, "wait=") != NULL) {
+        struct timespec wait = {.tv_nsec = atol(strstr(path, "wait=") + 5) % 1000 * 1000000,
+                                .tv_sec = atol(strstr(path, "wait=") + 5) / 1000};
+        nanosleep(&wait, NULL);
+    }
+    if (strncmp(path, "/hang-on?contact", 16) == 0)
+        return say_text(peer, ok);
     if (strncmp(path, "/hang", 5) == 0) {
         wait_gone(peer);
         return false;

@@ -1,6 +1,8 @@
 /* A receiver for tests on 127.0.0.1 that behaves as badly as the path says, and remembers what it
  * got.
  *
+ *   …wait=<ms>…        answers later
+ *   /hang-on?contact   200; with another query it hangs
  *   /ok /json          200, "ok" or {"data":{"id":"R-7"},"n":7}
  *   /status/<n>?k=v&…  that status; each k=v becomes a header ("Retry-After=7")
  *   /hang              reads the request, answers nothing, waits for the client to go

@@ -1,4 +1,5 @@
 /* The loop's side of the library: sockets, timers, what has ended. */
+#include "mail.h"
 #include "net_priv.h"
 
 #include "clock.h"
@@ -117,6 +118,10 @@ static void act(lane_t *lane, curl_socket_t fd, int flags)
 
 void net_on_socket(net_t *net, int fd, uint32_t events)
 {
+    if (fd == net->post_event) {
+        mails_on_event(net);
+        return;
+    }
     watch_t *watch = (size_t)fd < net->watch_count ? &net->watches[fd] : NULL;
     if (watch == NULL)
         return;
@@ -165,6 +170,7 @@ int net_open(net_t **ret, const plumb_conf_t *conf, int epoll, uint32_t mark,
     if (net == NULL || curl_global_init(CURL_GLOBAL_DEFAULT) != 0)
         return plumb_err_set(err, PLUMB_E_MEMORY, "outside calls");
     net->epoll = epoll;
+    net->post_event = -1;
     net->mark = mark;
     net->hooks = *hooks;
     net->connect_timeout_ms = conf->connect_timeout;
@@ -179,6 +185,8 @@ int net_open(net_t **ret, const plumb_conf_t *conf, int epoll, uint32_t mark,
         if (net->ca_file == NULL)
             rc = plumb_err_set(err, PLUMB_E_MEMORY, "outside calls");
     }
+    if (rc == 0)
+        rc = mails_open(net, err);
     if (rc < 0)
         net_close(ret);
     return rc;
@@ -188,7 +196,10 @@ void net_close(net_t **net)
 {
     if (*net == NULL)
         return;
+    mails_close(*net);
     lanes_close(*net);
+    if ((*net)->post != NULL) /* a thread of it has not ended */
+        return;
     curl_slist_free_all((*net)->connect_to);
     free((*net)->ca_file);
     free((*net)->watches);

@@ -7,7 +7,11 @@
 
 #include <curl/curl.h>
 
-#define LANE_BUCKETS 1024 /* power of two */
+#define LANE_BUCKETS 1024            /* power of two */
+#define NET_CA_PATH "/etc/ssl/certs" /* by hash, on demand: a bundle would be held once a lane */
+
+typedef struct post post_t; /* mail.c: what its threads and the loop share */
+typedef struct mail mail_t;
 
 typedef struct watch { /* one descriptor */
     lane_t *lane;
@@ -24,6 +28,8 @@ struct net {
     char *ca_file;                 /* owned; NULL none */
     int64_t connect_timeout_ms, call_timeout_ms;
     size_t response_read, response_keep;
+    post_t *post;   /* owned */
+    int post_event; /* its descriptor */
     timers_t timers;
     watch_t *watches; /* by descriptor; owned */
     size_t watch_count;
@@ -56,13 +62,13 @@ struct transfer {
     lane_t *lane;
     transfer_t *next; /* while unused */
     CURL *easy;
+    mail_t *mail; /* its thread, while it runs; NULL: HTTP */
     ask_t *ask;
     void *owner;
     plumb_buf_t body; /* of the answer */
     sent_t sent;
     bool running;   /* added to the multi handle */
     bool truncated; /* more was there than is kept */
-    bool mail;      /* how the handle is set up */
     size_t head_bytes, head_lines, read;
     char agent[96];
 };
@@ -70,8 +76,9 @@ struct transfer {
 /* Make a lane's handle call us back; give the lane's transfers back when it goes. */
 int net_adopt(net_t *net, lane_t *lane);
 void transfer_destroy(transfer_t *transfer);
-/* The library says that it is over. */
+/* It is over, with this code of the library; or with what transfer->sent says. */
 void transfer_finish(transfer_t *transfer, CURLcode code);
+void transfer_over(transfer_t *transfer);
 void net_unwatch(net_t *net, int fd);
 void lanes_expire(net_t *net, int64_t now_ms);
 void lanes_close(net_t *net);

@@ -33,6 +33,7 @@ static const struct {
     {CURLE_SEND_ERROR, "the connection was cut", "the connection was cut while sending"},
     {CURLE_WRITE_ERROR, NULL, "the answer's head is too large"},
     {CURLE_URL_MALFORMAT, "the address is malformed", NULL},
+    {CURLE_ABORTED_BY_CALLBACK, NULL, "no complete answer within the time-out"},
     {CURLE_OUT_OF_MEMORY, "out of memory", "out of memory"},
 };
 

@@ -1,5 +1,6 @@
 /* One request and its answer: options, caps, and the two places where it can be stopped before a
  * byte leaves. */
+#include "mail.h"
 #include "net_priv.h"
 
 #include <stdlib.h>
@@ -13,15 +14,9 @@
 #define HEAD_LINES_MAX 256
 #define BODY_KEPT_MAX 4096 /* memory kept for the next answer */
 #define EXPECT_FROM 262144 /* bodies for which the library might ask first */
-#define IDLE_CONNECTION_S                                                                          \
-    30 /* older ones are opened anew: far ends close theirs without notice                         \
-        */
-#define MAIL_RESPONSE_S                                                                            \
-    300 /* one limit for all commands; servers take long after the final dot                       \
-         */
-#define MAIL_TIMEOUT_MS 600000
+/* Older connections are opened anew: far ends close theirs without notice. */
+#define IDLE_CONNECTION_S 30
 #define BUFFER_SIZE 16384
-#define CA_PATH "/etc/ssl/certs"
 
 /* ---- what the library asks while it runs ---- */
 
@@ -53,8 +48,6 @@ static int on_ready(void *self, char *ip, char *local_ip, int port, int local_po
         t->sent.refused = true;
         return CURL_PREREQFUNC_ABORT;
     }
-    if (t->mail) /* commands come first; the text is what counts */
-        return CURL_PREREQFUNC_OK;
     return let_go(t) ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
 }
 
@@ -94,8 +87,6 @@ static size_t on_head(char *line, size_t unit, size_t size, void *self)
     size *= unit;
     t->head_bytes += size;
     t->head_lines++;
-    if (t->mail)
-        return size;
     if (t->head_bytes > HEAD_BYTES_MAX || t->head_lines > HEAD_LINES_MAX) {
         t->sent.capped = t->sent.head_complete;
         return 0;
@@ -124,20 +115,6 @@ static size_t on_body(char *data, size_t unit, size_t size, void *self)
     return 0;
 }
 
-static size_t on_mail_text(char *out, size_t unit, size_t size, void *self)
-{
-    transfer_t *t = self;
-    ask_t *ask = t->ask;
-    size_t left = ask->body.length - ask->sent;
-    size = size * unit < left ? size * unit : left;
-    if (size > 0 && !let_go(t))
-        return CURL_READFUNC_ABORT;
-    if (size > 0)
-        memcpy(out, ask->body.data + ask->sent, size);
-    ask->sent += size;
-    return size;
-}
-
 /* ---- options ---- */
 
 #define SET(option, value) code |= curl_easy_setopt(easy, option, value)
@@ -162,7 +139,7 @@ static int set_common(transfer_t *t)
     SET(CURLOPT_UPLOAD_BUFFERSIZE, (long)BUFFER_SIZE);
     SET(CURLOPT_QUICK_EXIT, 1L); /* never wait for a name server's answer that nobody wants now */
     SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-    SET(CURLOPT_CAPATH, CA_PATH); /* by hash, on demand: a bundle would be held once a lane */
+    SET(CURLOPT_CAPATH, NET_CA_PATH);
     SET(CURLOPT_CAINFO, net->ca_file);
     SET(CURLOPT_CONNECT_TO, net->connect_to);
     SET(CURLOPT_PREREQFUNCTION, on_ready);
@@ -187,21 +164,6 @@ static int set_http(transfer_t *t)
     SET(CURLOPT_HTTP09_ALLOWED, 0L);
     SET(CURLOPT_HTTP_CONTENT_DECODING, 0L);
     SET(CURLOPT_ACCEPT_ENCODING, NULL);
-    return code == CURLE_OK ? 0 : -1;
-}
-
-static int set_mail(transfer_t *t)
-{
-    CURL *easy = t->easy;
-    CURLcode code = CURLE_OK;
-    long tls = t->lane->net->guard.development ? CURLUSESSL_TRY : CURLUSESSL_ALL;
-    SET(CURLOPT_PROTOCOLS_STR, "smtp,smtps");
-    SET(CURLOPT_USE_SSL, tls);
-    SET(CURLOPT_UPLOAD, 1L);
-    SET(CURLOPT_READFUNCTION, on_mail_text);
-    SET(CURLOPT_READDATA, t);
-    SET(CURLOPT_SERVER_RESPONSE_TIMEOUT, (long)MAIL_RESPONSE_S);
-    SET(CURLOPT_TIMEOUT_MS, (long)MAIL_TIMEOUT_MS);
     return code == CURLE_OK ? 0 : -1;
 }
 
@@ -249,14 +211,6 @@ static int set_request(transfer_t *t, const char *agent)
     int64_t limit = t->lane->net->call_timeout_ms;
     CURLcode code = CURLE_OK;
     SET(CURLOPT_URL, ask->url.data);
-    if (ask->mail) {
-        SET(CURLOPT_MAIL_FROM, ask->from);
-        SET(CURLOPT_MAIL_RCPT, ask->recipients);
-        SET(CURLOPT_USERNAME, ask->user);
-        SET(CURLOPT_PASSWORD, ask->password);
-        SET(CURLOPT_INFILESIZE_LARGE, (curl_off_t)ask->body.length);
-        return code == CURLE_OK ? 0 : -1;
-    }
     if (strcmp(t->agent, agent) != 0) {
         strncpy(t->agent, agent, sizeof t->agent - 1);
         SET(CURLOPT_USERAGENT, t->agent);
@@ -306,31 +260,26 @@ static transfer_t *take(lane_t *lane)
     return t;
 }
 
-/* A handle serves one protocol at a time; options of the other must not linger. */
-static int set_kind(transfer_t *t, bool mail)
+static int start_http(transfer_t *t, const char *agent)
 {
-    if (t->mail == mail)
-        return 0;
-    curl_easy_reset(t->easy);
-    t->mail = mail;
-    t->agent[0] = '\0';
-    return set_common(t) == 0 && (mail ? set_mail(t) : set_http(t)) == 0 ? 0 : -1;
+    if (set_request(t, agent) != 0 || curl_multi_add_handle(t->lane->multi, t->easy) != CURLM_OK)
+        return -1;
+    return 0;
 }
 
 transfer_t *transfer_start(lane_t *lane, ask_t *ask, const char *agent, void *owner)
 {
-    transfer_t *t = take(lane);
+    transfer_t *t = ask->mail ? calloc(1, sizeof *t) : take(lane);
     if (t == NULL)
         return NULL;
+    t->lane = lane;
     t->ask = ask;
     t->owner = owner;
     t->sent = (sent_t){.mail = ask->mail};
     t->truncated = false;
     t->head_bytes = t->head_lines = t->read = 0;
     plumb_buf_clear(&t->body);
-    ask->sent = 0;
-    if (set_kind(t, ask->mail) != 0 || set_request(t, agent) != 0 ||
-        curl_multi_add_handle(lane->multi, t->easy) != CURLM_OK) {
+    if ((ask->mail ? mail_start(t, ask) : start_http(t, agent)) != 0) {
         transfer_destroy(t);
         return NULL;
     }
@@ -338,16 +287,16 @@ transfer_t *transfer_start(lane_t *lane, ask_t *ask, const char *agent, void *ow
     return t;
 }
 
-void transfer_finish(transfer_t *t, CURLcode code)
+void transfer_over(transfer_t *t)
 {
     t->running = false;
-    t->sent.code = code;
-    if (t->mail) {
-        long status = 0;
-        curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
-        t->sent.status = (int)status;
-    }
     t->lane->net->hooks.done(t->owner, &t->sent);
+}
+
+void transfer_finish(transfer_t *t, CURLcode code)
+{
+    t->sent.code = code;
+    transfer_over(t);
 }
 
 void transfer_release(transfer_t *t)
@@ -355,13 +304,15 @@ void transfer_release(transfer_t *t)
     if (t == NULL)
         return;
     lane_t *lane = t->lane;
-    if (t->running)
+    if (t->running && t->mail != NULL)
+        mail_abandon(t);
+    else if (t->running)
         curl_multi_remove_handle(lane->multi, t->easy);
     t->running = false;
     t->owner = NULL;
     if (t->body.capacity > BODY_KEPT_MAX)
         plumb_buf_fini(&t->body);
-    if (lane->unused_count == UNUSED_MAX) {
+    if (lane->unused_count == UNUSED_MAX || t->sent.mail) {
         transfer_destroy(t);
         return;
     }
@@ -390,7 +341,8 @@ bool transfer_truncated(const transfer_t *t)
 const char *transfer_header(const transfer_t *t, const char *name)
 {
     struct curl_header *found;
-    if (curl_easy_header(t->easy, name, 0, CURLH_HEADER, -1, &found) != CURLHE_OK)
+    if (t->easy == NULL ||
+        curl_easy_header(t->easy, name, 0, CURLH_HEADER, -1, &found) != CURLHE_OK)
         return NULL;
     return found->value;
 }
@@ -398,6 +350,8 @@ const char *transfer_header(const transfer_t *t, const char *name)
 bool transfer_next_header(const transfer_t *t, void **at, const char **name, const char **value)
 {
     struct curl_header *found = *at;
+    if (t->easy == NULL)
+        return false;
     do /* a doubled one is shown once */
         found = curl_easy_nextheader(t->easy, CURLH_HEADER, -1, found);
     while (found != NULL && found->index > 0);
@@ -412,7 +366,8 @@ bool transfer_next_header(const transfer_t *t, void **at, const char **name, con
 static uint32_t time_of(const transfer_t *t, CURLINFO what)
 {
     curl_off_t us = 0;
-    curl_easy_getinfo(t->easy, what, &us);
+    if (t->easy != NULL)
+        curl_easy_getinfo(t->easy, what, &us);
     return us > 0 && us <= UINT32_MAX ? (uint32_t)us : 0;
 }
 
