@@ -1,7 +1,7 @@
 /* Replays.  The row itself is written by the commit of the lead (store_commit.c). */
 #include "idempotency.h"
 
-#include "datakey.h"
+#include "resource.h"
 #include "route.h"
 #include "shape.h"
 
@@ -25,29 +25,14 @@ bool idempotency_check_key(request_t *request)
     return false;
 }
 
-/* Open the body that is kept. */
-static int open_body(request_t *request, reader_t *reader, const stored_answer_t *stored,
-                     plumb_err_t *err)
+/* The repeat carries the same lead as the first request did: the answer is made of it again. */
+static int answer_again(request_t *request, const stored_answer_t *stored, plumb_err_t *err)
 {
-    const plumb_uuid_t *account = &request->identity.account;
-    plumb_slice_t wrapped = {stored->sealed_key.data, stored->sealed_key.length};
-    plumb_seal_place_t place = plumb_lead_place_answer(account, &stored->lead);
-    plumb_key_t key;
-    int rc = data_key_open(&key, request->ingest->vault, reader->db, account, &stored->lead,
-                           &wrapped, &request->plain, err);
-    plumb_buf_clear(&request->answer.body);
-    if (rc == 0)
-        rc = plumb_seal_open(&request->answer.body, &key, &place, stored->sealed.data,
-                             stored->sealed.length, err);
-    sodium_memzero(&key, sizeof key);
-    return rc;
-}
-
-static int answer_again(request_t *request, reader_t *reader, const stored_answer_t *stored,
-                        plumb_err_t *err)
-{
-    char id[PLUMB_UUID_TEXT];
-    int rc = open_body(request, reader, stored, err);
+    char id[PLUMB_UUID_TEXT], created[PLUMB_TIME_TEXT];
+    plumb_lead_t lead = request->lead;
+    lead.id = stored->lead;
+    resource_stamp(&lead, stored->created_ms, created);
+    int rc = resource_document(&request->answer.body, &lead, stored->integration, err);
     if (rc < 0)
         return rc;
     plumb_buf_clear(&request->answer.headers);
@@ -76,12 +61,11 @@ static int replay_with(request_t *request, reader_t *reader, replay_t *replay, p
         if (memcmp(hash, stored.body_hash, sizeof hash) != 0)
             answer_problem(request, PLUMB_E_IDEMPOTENCY, SOURCE_HEADER, "Idempotency-Key",
                            "the key was used for another body");
-        else if (stored.sealed_key.data == NULL)
+        else if (stored.is_erased)
             answer_error(request, PLUMB_E_CONFLICT, "the lead of the first request was erased");
         else
-            rc = answer_again(request, reader, &stored, err);
+            rc = answer_again(request, &stored, err);
     }
-    stored_answer_fini(&stored);
     return rc;
 }
 

@@ -164,35 +164,17 @@ static int seal_lead(making_t *m, plumb_err_t *err)
     return rc;
 }
 
-/* Write the answer of a lead that will have been committed. */
-static int write_answer(making_t *m, plumb_err_t *err)
-{
-    answer_t *a = &m->request->answer;
-    plumb_slice_t nothing = slice("{}");
-    plumb_buf_clear(&a->body);
-    plumb_buf_text(&a->body, DOCUMENT_HEAD);
-    resource_open(&a->body, m->lead, integration_status(&m->integration), &nothing);
-    resource_close(&a->body, m->lead);
-    plumb_buf_text(&a->body, "}");
-    return a->body.failed ? plumb_err_set(err, PLUMB_E_MEMORY, "write an answer") : 0;
-}
-
-/* The answer is kept sealed for repeats under the same key. */
-static int keep_answer(making_t *m, lead_record_t *record, plumb_err_t *err)
+/* What a repeat under the same key is answered from, with the repeat itself. */
+static void keep_answer(making_t *m, lead_record_t *record)
 {
     request_t *request = m->request;
-    plumb_seal_place_t place = plumb_lead_place_answer(&m->lead->account, &m->lead->id);
     if (request->door.idempotency_key == NULL)
-        return 0;
-    plumb_buf_clear(&request->sealed_answer);
-    int rc = plumb_seal(&request->sealed_answer, &m->key, &place, request->answer.body.data,
-                        request->answer.body.length, err);
+        return;
     request->prepared.is_keyed = true;
     record->route = slice(request->route->name);
     record->key = slice(request->door.idempotency_key);
     record->body_hash = (plumb_slice_t){(const char *)m->body_hash, sizeof m->body_hash};
-    record->answer = slice_of(&request->sealed_answer);
-    return rc;
+    record->integration_status = slice(integration_name(integration_status(&m->integration)));
 }
 
 static int make_record(making_t *m, plumb_err_t *err)
@@ -204,9 +186,7 @@ static int make_record(making_t *m, plumb_err_t *err)
                             .sealed = slice_of(&request->sealed),
                             .trace = slice_of(&request->trace),
                             .traceparent = slice(request->traceparent)};
-    int rc = keep_answer(m, &record, err);
-    if (rc < 0)
-        return rc;
+    keep_answer(m, &record);
     pack_lead(&request->prepared.record, &record);
     request->prepared.lead = m->lead->id;
     if (request->prepared.record.failed || request->prepared.deliveries.failed ||
@@ -223,9 +203,7 @@ static int stamp(making_t *m, plumb_err_t *err)
     if (m->now_ms == 0)
         return plumb_err_set(err, PLUMB_E_DB_AWAY, "the database was not reached yet");
     lead->id = plumb_uuid_at(m->now_ms);
-    plumb_time_text(m->now_ms, m->created);
-    lead->value[PLUMB_LEAD_CREATED_AT] = slice(m->created);
-    lead->value[PLUMB_LEAD_UPDATED_AT] = slice(m->created);
+    resource_stamp(lead, m->now_ms, m->created);
     m->is_test = lead->value[PLUMB_LEAD_IS_TEST].data[0] == 't';
     return 0;
 }
@@ -243,7 +221,8 @@ static int prepare(making_t *m, plumb_err_t *err)
     for (size_t i = 0; rc == 0 && i < quiz->target_count; i++)
         rc = make_delivery(m, &quiz->targets[i], err);
     if (rc == 0)
-        rc = write_answer(m, err);
+        rc = resource_document(&request->answer.body, m->lead, integration_status(&m->integration),
+                               err);
     if (rc == 0)
         rc = make_record(m, err);
     return rc;

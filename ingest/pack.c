@@ -198,7 +198,7 @@ static size_t lengths_of(const lead_record_t *record)
 {
     size_t sum = record->sealed_key.length + record->sealed.length + record->trace.length +
                  record->traceparent.length + record->route.length + record->key.length +
-                 record->body_hash.length + record->answer.length;
+                 record->body_hash.length + record->integration_status.length;
     for (int i = 0; i < PLUMB_LEAD_ATTRS; i++)
         sum += record->lead->value[i].length;
     return sum;
@@ -217,7 +217,7 @@ void pack_lead(plumb_buf_t *out, const lead_record_t *record)
     put_slice(&r, TYPE_TEXT, &record->route);
     put_slice(&r, TYPE_TEXT, &record->key);
     put_slice(&r, TYPE_BYTES, &record->body_hash);
-    put_slice(&r, TYPE_BYTES, &record->answer);
+    put_slice(&r, TYPE_TEXT, &record->integration_status);
     for (int i = 0; i < PLUMB_LEAD_ATTRS; i++) {
         const plumb_attr_t *attr = &plumb_lead_attrs[i];
         if ((attr->flags & PLUMB_ATTR_CREATE) != 0 && (attr->flags & PLUMB_ATTR_SEALED) == 0)

@@ -6,12 +6,12 @@
 
 #include "lead.h"
 
-/* A lead with the answer to its sender, everything sealed. */
+/* A lead, everything personal sealed, and what a repeat of its request is answered from. */
 typedef struct lead_record {
     const plumb_lead_t *lead;
     int64_t created_ms;
     plumb_slice_t sealed_key, sealed, trace, traceparent;
-    plumb_slice_t route, key, body_hash, answer; /* data NULL without an Idempotency-Key */
+    plumb_slice_t route, key, body_hash, integration_status; /* data NULL without Idempotency-Key */
 } lead_record_t;
 
 typedef struct delivery_record {

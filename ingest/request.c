@@ -41,7 +41,6 @@ void request_destroy(request_t **request)
     plumb_buf_fini(&r->trace);
     plumb_buf_fini(&r->sealed_key);
     plumb_buf_fini(&r->sealed);
-    plumb_buf_fini(&r->sealed_answer);
     prepared_fini(&r->prepared);
     free(r);
     *request = NULL;

@@ -58,7 +58,7 @@ typedef struct request {
     plumb_buf_t
         texts; /* decoded and normalised values; does not move while a lead points into it */
     plumb_lead_t lead;
-    plumb_buf_t trace, plain, sealed_key, sealed, sealed_answer, message;
+    plumb_buf_t trace, plain, sealed_key, sealed, message;
     quiz_t *quiz; /* released at the request's end */
     prepared_t prepared;
 } request_t;

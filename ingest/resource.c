@@ -33,6 +33,19 @@ static const char *const statuses[] = {[INTEGRATION_NONE] = "none",
                                        [INTEGRATION_DELIVERED] = "delivered",
                                        [INTEGRATION_FAILED] = "failed"};
 
+const char *integration_name(integration_status_t status)
+{
+    return statuses[status];
+}
+
+integration_status_t integration_find(const char *name)
+{
+    unsigned status = 0;
+    while (status + 1 < PLUMB_COUNT(statuses) && strcmp(statuses[status], name) != 0)
+        status++;
+    return (integration_status_t)status;
+}
+
 /* The resources that a lead belongs to. */
 static const struct {
     const char *opening;
@@ -72,4 +85,23 @@ void resource_close(plumb_buf_t *out, const plumb_lead_t *lead)
     plumb_buf_text(out, "},\"links\":{\"self\":\"/api/v1/leads/");
     plumb_buf_text(out, plumb_uuid_text(&lead->id, id));
     plumb_buf_text(out, "\"}}");
+}
+
+void resource_stamp(plumb_lead_t *lead, int64_t created_ms, char text[PLUMB_TIME_TEXT])
+{
+    plumb_slice_t moment = {plumb_time_text(created_ms, text), PLUMB_TIME_TEXT - 1};
+    lead->value[PLUMB_LEAD_CREATED_AT] = moment;
+    lead->value[PLUMB_LEAD_UPDATED_AT] = moment;
+}
+
+int resource_document(plumb_buf_t *out, const plumb_lead_t *lead, integration_status_t status,
+                      plumb_err_t *err)
+{
+    static const plumb_slice_t nothing = {"{}", 2};
+    plumb_buf_clear(out);
+    plumb_buf_text(out, DOCUMENT_HEAD);
+    resource_open(out, lead, status, &nothing);
+    resource_close(out, lead);
+    plumb_buf_text(out, "}");
+    return out->failed ? plumb_err_set(err, PLUMB_E_MEMORY, "write a lead") : 0;
 }

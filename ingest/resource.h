@@ -2,6 +2,8 @@
 #ifndef INGEST_RESOURCE_H
 #define INGEST_RESOURCE_H
 
+#include "clock.h"
+#include "err.h"
 #include "lead.h"
 
 /* How the lead's deliveries stand together (architecture 4: derived when read). */
@@ -12,6 +14,10 @@ typedef enum integration_status {
     INTEGRATION_DELIVERED,
     INTEGRATION_FAILED
 } integration_status_t;
+
+const char *integration_name(integration_status_t status);
+/* By its name, which is one of those that integration_name gives. */
+integration_status_t integration_find(const char *name);
 
 /* Deliveries by what they came to. */
 typedef struct integration {
@@ -27,6 +33,13 @@ void resource_open(plumb_buf_t *out, const plumb_lead_t *lead, integration_statu
                    const plumb_slice_t *data);
 /* Close "relationships" and the resource. */
 void resource_close(plumb_buf_t *out, const plumb_lead_t *lead);
+
+/* Give a new lead its times; `text` must live as long as they are read. */
+void resource_stamp(plumb_lead_t *lead, int64_t created_ms, char text[PLUMB_TIME_TEXT]);
+
+/* Write the document that answers whoever made the lead; `out` is cleared first. */
+int resource_document(plumb_buf_t *out, const plumb_lead_t *lead, integration_status_t status,
+                      plumb_err_t *err);
 
 #define DOCUMENT_HEAD "{\"jsonapi\":{\"version\":\"1.1\"},\"data\":"
 

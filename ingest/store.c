@@ -169,8 +169,9 @@ int store_targets(const store_t *store, reader_t *reader, plumb_vault_t *vault, 
 static const plumb_stmt_t select_answer = {
     .name = "ingest_answer",
     .params = 4,
-    .sql = "SELECT i.body_hash, i.lead_id, i.status, i.sealed, l.sealed_key, "
-           "i.created_at > now() - $4::int8 * interval '1 ms' FROM idempotency i "
+    .sql = "SELECT i.body_hash, i.lead_id, i.status, i.integration_status, i.created_at, "
+           "l.sealed_key IS NULL, i.created_at > now() - $4::int8 * interval '1 ms' FROM "
+           "idempotency i "
            "LEFT JOIN leads l ON l.account_id = i.account_id AND l.id = i.lead_id "
            "WHERE i.account_id = $1 AND i.route = $2 AND i.key = $3"};
 
@@ -179,12 +180,6 @@ static const plumb_stmt_t delete_answer = {
     .params = 4,
     .sql = "DELETE FROM idempotency WHERE account_id = $1 AND route = $2 AND key = $3 "
            "AND created_at <= now() - $4::int8 * interval '1 ms'"};
-
-void stored_answer_fini(stored_answer_t *answer)
-{
-    plumb_buf_fini(&answer->sealed);
-    plumb_buf_fini(&answer->sealed_key);
-}
 
 static int run_by_key(reader_t *reader, const plumb_stmt_t *stmt, const plumb_uuid_t *account,
                       const char *route, const char *key, int64_t life_ms, PGresult **r,
@@ -209,12 +204,10 @@ int store_answer(reader_t *reader, const plumb_uuid_t *account, const char *rout
         memcpy(answer->body_hash, plumb_get_text(r, 0, 0), sizeof answer->body_hash);
         answer->lead = plumb_get_uuid(r, 0, 1);
         answer->status = plumb_get_int2(r, 0, 2);
-        plumb_buf_put(&answer->sealed, plumb_get_text(r, 0, 3), plumb_get_length(r, 0, 3));
-        if (!plumb_get_null(r, 0, 4))
-            plumb_buf_put(&answer->sealed_key, plumb_get_text(r, 0, 4), plumb_get_length(r, 0, 4));
-        answer->is_fresh = plumb_get_bool(r, 0, 5);
-        if (answer->sealed.failed || answer->sealed_key.failed)
-            rc = plumb_err_set(err, PLUMB_E_MEMORY, "stored answer");
+        answer->integration = integration_find(plumb_get_text(r, 0, 3));
+        answer->created_ms = plumb_get_time(r, 0, 4);
+        answer->is_erased = plumb_get_bool(r, 0, 5);
+        answer->is_fresh = plumb_get_bool(r, 0, 6);
     }
     PQclear(r);
     return rc;

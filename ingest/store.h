@@ -5,6 +5,7 @@
 #include "catalog.h"
 #include "lead.h"
 #include "readers.h"
+#include "resource.h"
 #include "token.h"
 
 /* Statements whose text is made of tables, once. */
@@ -31,10 +32,11 @@ typedef struct stored_answer {
     bool is_there, is_fresh; /* not older than its life */
     uint8_t body_hash[32];
     plumb_uuid_t lead;
+    int64_t created_ms; /* the lead's, as it was answered */
     int status;
-    plumb_buf_t sealed, sealed_key; /* owned; no key: the lead was erased */
+    integration_status_t integration;
+    bool is_erased; /* the lead, since */
 } stored_answer_t;
-void stored_answer_fini(stored_answer_t *answer);
 
 int store_answer(reader_t *reader, const plumb_uuid_t *account, const char *route, const char *key,
                  int64_t life_ms, stored_answer_t *answer, plumb_err_t *err);

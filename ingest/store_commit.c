@@ -8,8 +8,9 @@
 
 static const char head[] =
     "WITH lead AS MATERIALIZED (SELECT * FROM unnest($1::lead_intake_1[])), "
-    "won AS (INSERT INTO idempotency (account_id, route, key, body_hash, lead_id, status, sealed, "
-    "created_at) SELECT account_id, route, key, body_hash, id, 201, answer, created_at FROM lead "
+    "won AS (INSERT INTO idempotency (account_id, route, key, body_hash, lead_id, status, "
+    "integration_status, created_at) SELECT account_id, route, key, body_hash, id, 201, "
+    "integration_status, created_at FROM lead "
     "WHERE key IS NOT NULL ON CONFLICT DO NOTHING RETURNING lead_id), "
     "stored AS (INSERT INTO leads (account_id, id, created_at, updated_at, sealed_key, sealed, "
     "trace, traceparent";

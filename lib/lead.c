@@ -51,11 +51,6 @@ plumb_seal_place_t plumb_lead_place_personal(const plumb_uuid_t *account, const 
     return (plumb_seal_place_t){"lead", *account, *lead, "personal"};
 }
 
-plumb_seal_place_t plumb_lead_place_answer(const plumb_uuid_t *account, const plumb_uuid_t *lead)
-{
-    return (plumb_seal_place_t){"lead", *account, *lead, "answer"};
-}
-
 plumb_seal_place_t plumb_lead_place_exchange(const plumb_uuid_t *account,
                                              const plumb_uuid_t *delivery)
 {

@@ -92,7 +92,6 @@ void plumb_lead_from_row(plumb_lead_t *lead, const PGresult *r, int row, int col
 /* Places that bind the frames of a lead (see seal.h). */
 plumb_seal_place_t plumb_lead_place_key(const plumb_uuid_t *account, const plumb_uuid_t *lead);
 plumb_seal_place_t plumb_lead_place_personal(const plumb_uuid_t *account, const plumb_uuid_t *lead);
-plumb_seal_place_t plumb_lead_place_answer(const plumb_uuid_t *account, const plumb_uuid_t *lead);
 plumb_seal_place_t plumb_lead_place_exchange(const plumb_uuid_t *account,
                                              const plumb_uuid_t *delivery);
 plumb_seal_place_t plumb_credential_place(const plumb_uuid_t *account,

@@ -237,7 +237,7 @@ CREATE TABLE idempotency (
     lead_id uuid,
     status smallint NOT NULL,
     location text,
-    sealed bytea NOT NULL, -- the answer's body, under the lead's data key
+    integration_status text NOT NULL, -- the one thing in the answer that the repeated request does not tell
     created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (account_id, route, key)
 );

@@ -14,7 +14,7 @@ CREATE TYPE lead_intake_1 AS (
     route text, -- "POST /api/v1/leads"
     key text,   -- Idempotency-Key; NULL: the sender gave none
     body_hash bytea,
-    answer bytea,
+    integration_status text,
     user_id uuid,
     project_id uuid,
     quiz_id uuid,

@@ -106,7 +106,7 @@ static void pack(const world_t *w, prepared_t *p, const char *key, const char *t
         record.route = slice("POST /test");
         record.key = slice(key);
         record.body_hash = (plumb_slice_t){hash, sizeof hash};
-        record.answer = slice("answer");
+        record.integration_status = slice("none");
     }
     delivery_record_t delivery = {.account = &a->id,
                                   .lead = &lead.id,

@@ -403,8 +403,7 @@ static void places_differ(void **state)
     plumb_uuid_t account = plumb_uuid_new(), id = plumb_uuid_new();
     const plumb_seal_place_t places[] = {
         plumb_lead_place_key(&account, &id), plumb_lead_place_personal(&account, &id),
-        plumb_lead_place_answer(&account, &id), plumb_lead_place_exchange(&account, &id),
-        plumb_credential_place(&account, &id)};
+        plumb_lead_place_exchange(&account, &id), plumb_credential_place(&account, &id)};
     for (size_t i = 0; i < PLUMB_COUNT(places); i++) {
         assert_int_equal(plumb_uuid_compare(&places[i].account, &account), 0);
         assert_int_equal(plumb_uuid_compare(&places[i].subject, &id), 0);

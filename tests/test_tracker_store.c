@@ -727,9 +727,10 @@ static void pruning(void **state)
 {
     (void)state;
     bool more = false, end = false;
-    sql("INSERT INTO idempotency (account_id, route, key, body_hash, status, sealed, created_at) "
-        "SELECT '" ACCOUNT
-        "', 'r', n::text, '', 201, '', now() - n * interval '1 h' FROM generate_series(1, 10) n");
+    sql("INSERT INTO idempotency (account_id, route, key, body_hash, status, "
+        "integration_status, created_at) "
+        "SELECT '" ACCOUNT "', 'r', n::text, '', 201, 'none', now() - n * interval '1 h' FROM "
+                           "generate_series(1, 10) n");
     good(store_prune_idempotency(&store, INT64_C(18000000), 3, &more, &err));
     assert_true(more);
     good(store_prune_idempotency(&store, INT64_C(18000000), 4, &more, &err));
