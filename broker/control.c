@@ -44,12 +44,27 @@ static void on_audit(broker_t *b, asker_t asker, const plumb_note_t *note)
     (void)bk_note_to_control(b, asker.identity, asker.length, &answer);
 }
 
-/* True: it will not be called under this attempt any more. */
-static bool recall(broker_t *b, ticket_t *t, const plumb_held_t *held)
+/* Its job may yet come: then it must not go out. */
+static void recall_unknown(broker_t *b, ticket_t *t, const plumb_ticket_t *id)
 {
-    if (t == NULL)
+    if (t == NULL && bk_takes(b, bk_ticket_bytes()))
+        t = bk_ticket_new(b, id);
+    if (t != NULL)
+        bk_ticket_move(b, t, BK_GONE, NULL);
+}
+
+/* True: it was here, and will not be called under this attempt any more. */
+static bool recall(broker_t *b, const plumb_held_t *held)
+{
+    ticket_t *t = bk_ticket_find(b, &held->ticket);
+    switch (t == NULL ? BK_MISSING : (phase_t)t->phase) {
+    case BK_MISSING:
+        recall_unknown(b, t, &held->ticket);
         return false;
-    switch ((phase_t)t->phase) {
+    case BK_DOUBT: /* its worker has it not */
+        if (t->begun)
+            return false;
+        /* fallthrough */
     case BK_WAITING:
         b->counts.recalled++;
         bk_ticket_move(b, t, BK_GONE, NULL);
@@ -71,8 +86,7 @@ static void on_recall(broker_t *b, asker_t asker, const plumb_note_t *note)
 {
     size_t count = 0;
     for (size_t i = 0; i < note->held_count; i++) {
-        ticket_t *t = bk_ticket_find(b, &note->held[i].ticket);
-        if (recall(b, t, &note->held[i]))
+        if (recall(b, &note->held[i]))
             b->items[count++] = note->held[i];
     }
     plumb_note_t answer = {.type = PLUMB_MSG_RECALLED, .held = b->items, .held_count = count};

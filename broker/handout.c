@@ -5,14 +5,14 @@
 #define WARD_RESERVE_MAX_MS 60000
 
 /* The throttle key that holds the job up longest; NULL: it may go. */
-static throttle_t *held_by(const broker_t *b, const payload_t *payload, int64_t *wait_us)
+static throttle_t *held_by(const broker_t *b, const payload_t *payload)
 {
     throttle_t *by = NULL;
-    *wait_us = 0;
+    int64_t longest_us = 0;
     for (unsigned i = 0; i < payload->throttle_count; i++) {
-        int64_t wait = bk_throttle_wait_us(b, payload->throttles[i]);
-        if (wait > *wait_us) {
-            *wait_us = wait;
+        int64_t wait_us = bk_throttle_wait_us(b, payload->throttles[i]);
+        if (wait_us > longest_us) {
+            longest_us = wait_us;
             by = payload->throttles[i];
         }
     }
@@ -22,13 +22,12 @@ static throttle_t *held_by(const broker_t *b, const payload_t *payload, int64_t 
 /* May the line's first job go, as far as throttles are concerned?  If not, it waits at the key. */
 static bool pass_throttles(broker_t *b, line_t *line)
 {
-    int64_t wait_us = 0;
-    throttle_t *by = held_by(b, bk_line_first(line)->payload, &wait_us);
+    throttle_t *by = held_by(b, bk_line_first(line)->payload);
     if (by == NULL)
         return true;
     bk_throttle_block(b, by, line);
     bk_line_refresh(b, line);
-    if (wait_us / 1000 >= b->set.epoch_dead_ms)
+    if (by->hold_ms - b->now_ms >= b->set.epoch_dead_ms)
         bk_line_spill(b, line);
     return false;
 }

@@ -55,8 +55,6 @@ static void take(broker_t *b, ticket_t *t, queue_t *queue, lane_t *lane, const p
     payload_t *payload = payload_new(b, queue, lane, job, frame, length);
     if (payload != NULL && t == NULL)
         t = bk_ticket_new(b, &job->ticket);
-    else if (payload != NULL)
-        t->twice = true; /* asked for as missing: the first copy may yet come */
     if (payload == NULL || t == NULL) {
         b->counts.refused++;
         if (payload != NULL) {
@@ -68,6 +66,7 @@ static void take(broker_t *b, ticket_t *t, queue_t *queue, lane_t *lane, const p
         return;
     }
     t->payload = payload;
+    t->arrived_ms = b->now_ms;
     t->queue = queue;
     queue->refs++;
     lane->queue = queue;

@@ -92,6 +92,9 @@ static void leave(broker_t *b, ticket_t *t)
         if (t->queue != NULL)
             t->queue->unacked--;
         break;
+    case BK_MISSING:
+        t->twice = true; /* whatever it is now: the copy that was slow may yet come */
+        break;
     default:
         break;
     }
@@ -189,8 +192,12 @@ void bk_ticket_forget(broker_t *b, ticket_t *t)
  * it is that awaited, for the worker's credit and the breaker. */
 void bk_ticket_acked(broker_t *b, ticket_t *t)
 {
-    if (t->phase == BK_MISSING || t->phase == BK_GONE)
+    if (t->phase == BK_GONE)
         return;
+    if (t->phase == BK_MISSING) {
+        bk_ticket_move(b, t, BK_GONE, NULL);
+        return;
+    }
     if (t->phase == BK_ASSIGNED && t->payload != NULL) {
         if (!t->acked)
             bk_alarm_set(b, t, BK_ALARM_ACKED);

@@ -239,6 +239,32 @@ static void stranger_in_the_slot(void **state)
     world_fini(&w);
 }
 
+/* Its file tells of an instance that we never heard of, between the one we know and itself: what it
+ * lists it took over all the same. */
+static void stranger_lists(void **state)
+{
+    (void)state;
+    world_t w;
+    world_init(&w, NULL);
+    world_worker_t wide = {"worker-0", 11, 40};
+    world_hello(&w, wide, 0, NULL, 0);
+    world_put_many(&w, 1, 5);
+    world_step(&w);
+    world_done(&w, wide, 4);
+    world_done(&w, wide, 5);
+    plumb_held_t held[] = {world_held(1, PLUMB_PHASE_SENT), world_held(2, PLUMB_PHASE_ASSIGNED),
+                           world_held(4, PLUMB_PHASE_ANSWERED)};
+    world_forget(&w);
+    wide.instance = 13;
+    world_hello(&w, wide, 12, held, 3);
+    world_step(&w);
+    const said_t *lost = world_last(&w, TO_TRACKER, PLUMB_MSG_LOST);
+    assert_int_equal(lost->note.held_count, 2);
+    assert_true(names(lost, 3) && names(lost, 5));
+    assert_int_equal(world_given(&w, NULL), 1); /* 2, which never began */
+    world_fini(&w);
+}
+
 static void hello_twice(void **state)
 {
     (void)state;
@@ -388,9 +414,9 @@ static void recalls(void **state)
     world_say(&w, one, PLUMB_MSG_RECALLED, 1);
     assert_true(names(world_last(&w, TO_TRACKER, PLUMB_MSG_RECALLED), 1));
     world_forget(&w);
-    world_ask_list(&w, PLUMB_MSG_RECALL, held, 3); /* the answer may have been lost */
-    assert_int_equal(world_last(&w, TO_CONTROL, PLUMB_MSG_RECALLED)->note.held_count, 2);
-    world_put_many(&w, 1, 2); /* late copies */
+    world_ask_list(&w, PLUMB_MSG_RECALL, held, 3); /* an answer may be lost; 3 never came */
+    assert_int_equal(world_last(&w, TO_CONTROL, PLUMB_MSG_RECALLED)->note.held_count, 3);
+    world_put_many(&w, 1, 3); /* late copies */
     world_step(&w);
     assert_int_equal(world_given(&w, NULL), 0);
     world_live(&w, &one, 1, 31000);
@@ -411,6 +437,7 @@ int main(void)
         cmocka_unit_test(foreign_work_may_be_lost),
         cmocka_unit_test(names_itself),
         cmocka_unit_test(stranger_in_the_slot),
+        cmocka_unit_test(stranger_lists),
         cmocka_unit_test(hello_twice),
         cmocka_unit_test(foreign_work_counts),
         cmocka_unit_test(foreign_work_is_asked_for),

@@ -72,6 +72,53 @@ static void late_copy_does_nothing(void **state)
     world_fini(&w);
 }
 
+/* The same when the second copy finds no room, or its result is known before it comes. */
+static void late_copy_of_what_was_given_up(void **state)
+{
+    (void)state;
+    for (int acked_first = 0; acked_first < 2; acked_first++) {
+        world_t w;
+        begin(&w, 0);
+        plumb_held_t held = world_held(1, 0);
+        world_ask_list(&w, PLUMB_MSG_AUDIT, &held, 1);
+        if (!acked_first) {
+            world_command(&w, "drain", "");
+            world_put_many(&w, 1, 1);
+            world_step(&w);
+            assert_true(world_last(&w, TO_TRACKER, PLUMB_MSG_LOST)->note.given_up);
+            world_command(&w, "resume", "");
+        }
+        world_ack(&w, 1);
+        world_live(&w, &alpha, 1, 100000);
+        world_put_many(&w, 1, 1);
+        world_step(&w);
+        assert_int_equal(world_given(&w, NULL), 0);
+        world_fini(&w);
+    }
+}
+
+/* A recall overtakes the job it means. */
+static void recall_before_job(void **state)
+{
+    (void)state;
+    for (int audited = 0; audited < 2; audited++) {
+        world_t w;
+        begin(&w, 0);
+        plumb_held_t held = world_held(1, 0);
+        if (audited)
+            world_ask_list(&w, PLUMB_MSG_AUDIT, &held, 1);
+        world_forget(&w);
+        world_ask_list(&w, PLUMB_MSG_RECALL, &held, 1);
+        assert_int_equal(w.count, 0);
+        world_put_many(&w, 1, 1);
+        world_step(&w);
+        assert_int_equal(world_given(&w, NULL), 0);
+        world_ask_list(&w, PLUMB_MSG_RECALL, &held, 1);
+        assert_int_equal(world_count(&w, TO_CONTROL, PLUMB_MSG_RECALLED, NULL), 1);
+        world_fini(&w);
+    }
+}
+
 /* A job lost on its way to a living worker is found: the worker is made to list what it has. */
 static void lost_between_us_is_found(void **state)
 {
@@ -241,6 +288,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(audits),
         cmocka_unit_test(late_copy_does_nothing),
+        cmocka_unit_test(late_copy_of_what_was_given_up),
+        cmocka_unit_test(recall_before_job),
         cmocka_unit_test(lost_between_us_is_found),
         cmocka_unit_test(stale_jobs_are_dropped),
         cmocka_unit_test(sleeper_asks),
