@@ -17,6 +17,8 @@
 
 #include <cmocka.h>
 
+#define RECORDS_AT 8192 /* behind header and states */
+
 static char dir[] = "/tmp/plumb-flight-XXXXXX";
 static char path[64];
 
@@ -154,6 +156,20 @@ static void answered(flight_t *f)
     flight_note(f, slot, FLIGHT_ANSWERED, &note);
 }
 
+static char long_id[FLIGHT_EXTERNAL_MAX + 1];
+
+/* Texts that do not fit the short place. */
+static void answered_at_length(flight_t *f)
+{
+    int slot = take(f, true);
+    flight_note_t note = {.outcome = PLUMB_OUT_duplicate,
+                          .status = 409,
+                          .requests = 1,
+                          .external_id = text(long_id),
+                          .checkpoint = text("{\"contact\":5}")};
+    flight_note(f, slot, FLIGHT_ANSWERED, &note);
+}
+
 static void throttled(flight_t *f)
 {
     int slot = take(f, true);
@@ -173,6 +189,7 @@ static void released(flight_t *f)
 static void each_phase_is_reported(void **state)
 {
     (void)state;
+    memset(long_id, 'x', FLIGHT_EXTERNAL_MAX);
     static const struct {
         const char *name;
         void (*act)(flight_t *);
@@ -194,6 +211,8 @@ static void each_phase_is_reported(void **state)
         {"second request sent", second_sent, true, PLUMB_OUT_ambiguous, false, false, 0, 1, 0, "",
          "{\"contact\":5}"},
         {"answered", answered, true, PLUMB_OUT_ok, false, false, 201, 2, 0, "R-1", ""},
+        {"answered at length", answered_at_length, true, PLUMB_OUT_duplicate, false, false, 409, 1,
+         0, long_id, "{\"contact\":5}"},
         {"throttled", throttled, true, PLUMB_OUT_throttled, false, false, 429, 1, 7000, "", ""},
         {"acked", released, false, 0, 0, 0, 0, 0, 0, "", ""},
     };
@@ -272,7 +291,7 @@ static void a_torn_note_is_the_old_one(void **state)
     flight_note(f, slot, FLIGHT_BETWEEN, &newer);
     assert_int_equal(pread(fd, after, (size_t)before.st_size, 0), before.st_size);
     flight_close(&f);
-    /* The word in force is the first of the record; everything else may have been written. */
+    /* The word in force stands apart; everything else may have been written. */
     memcpy(after + 4096, image + 4096, 4);
     assert_int_equal(pwrite(fd, after, (size_t)before.st_size, 0), before.st_size);
     flight_left_t left;
@@ -301,7 +320,7 @@ static void damage_is_told_apart(void **state)
     (void)state;
     flight_left_t left;
     killed_after(answered);
-    flip(4096 + 20); /* in whose call it is */
+    flip(RECORDS_AT + 20); /* in whose call it is */
     flight_t *f = open_file(8);
     assert_false(flight_next(f, 0, &left));
     assert_int_equal(flight_damaged(f), 1);
@@ -311,11 +330,11 @@ static void damage_is_told_apart(void **state)
     killed_after(answered);
     int fd = open(path, O_RDONLY);
     char record[2048], *at;
-    assert_int_equal(pread(fd, record, sizeof record, 4096), sizeof record);
+    assert_int_equal(pread(fd, record, sizeof record, RECORDS_AT), sizeof record);
     close(fd);
     at = memmem(record, sizeof record, "R-1", 3);
     assert_non_null(at);
-    flip(4096 + (at - record)); /* in the result: bytes were sent, that much is sure */
+    flip(RECORDS_AT + (at - record)); /* in the result: bytes were sent, that much is sure */
     f = open_file(8);
     assert_true(flight_next(f, 0, &left));
     assert_int_equal(left.phase, FLIGHT_SENT);
@@ -350,7 +369,7 @@ static void fills_up_and_is_reused(void **state)
     assert_int_equal(flight_take(f, &more), slots[1]);
     struct stat is;
     assert_int_equal(stat(path, &is), 0);
-    assert_int_equal(is.st_size, 4096 + 3 * 2048);
+    assert_int_equal(is.st_size, RECORDS_AT + 3 * (384 + 2048));
     assert_int_equal(is.st_mode & 0777, 0600);
     flight_close(&f);
 }

@@ -12,24 +12,40 @@ typedef struct arena_block {
     alignas(max_align_t) char data[];
 } arena_block_t;
 
+/* Make sure that the first block has `size` bytes left. */
+static arena_block_t *reserve(arena_t *arena, size_t size)
+{
+    arena_block_t *block = arena->blocks;
+    if (block != NULL && block->size - block->used >= size)
+        return block;
+    size_t room = size > BLOCK_SIZE ? size : BLOCK_SIZE;
+    block = size <= (size_t)-1 / 2 ? malloc(sizeof *block + room) : NULL;
+    if (block == NULL)
+        return NULL;
+    *block = (arena_block_t){.next = arena->blocks, .size = room};
+    arena->blocks = block;
+    return block;
+}
+
 void *arena_take(arena_t *arena, size_t size)
 {
     const size_t unit = alignof(max_align_t);
-    if (size > (size_t)-1 / 2)
+    size = size <= (size_t)-1 / 2 ? (size + unit - 1) / unit * unit : size;
+    arena_block_t *block = reserve(arena, size);
+    if (block == NULL)
         return NULL;
-    size = (size + unit - 1) / unit * unit;
-    arena_block_t *block = arena->blocks;
-    if (block == NULL || block->size - block->used < size) {
-        size_t room = size > BLOCK_SIZE ? size : BLOCK_SIZE;
-        block = malloc(sizeof *block + room);
-        if (block == NULL)
-            return NULL;
-        *block = (arena_block_t){.next = arena->blocks, .size = room};
-        arena->blocks = block;
-    }
     void *taken = block->data + block->used;
     block->used += size;
     return taken;
+}
+
+void *arena_peek(arena_t *arena, size_t least, size_t *size)
+{
+    arena_block_t *block = reserve(arena, least);
+    if (block == NULL)
+        return NULL;
+    *size = block->size - block->used;
+    return block->data + block->used;
 }
 
 /* Free all blocks, or all but the oldest if that is of the usual size. */

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define UNUSED_MAX 64
+#define UNUSED_MAX 32
 
 int calls_init(calls_t *calls, size_t expected, plumb_err_t *err)
 {

@@ -12,9 +12,12 @@
 #include <unistd.h>
 
 #define MAGIC 0x74686c66u /* "flht" */
-#define LAYOUT 1u
-#define RECORD_SIZE 2048
-#define HEADER_SIZE 4096
+#define LAYOUT 3u
+#define RECORD_SIZE 384
+#define LONG_SIZE 2048 /* of one record's two long texts */
+#define PAGE_SIZE 4096
+#define FIRST_SUM 2166136261u /* FNV-1a */
+#define SHORT_MAX 64          /* nearly all notes: an id, or a sentence */
 #define TEXT_MAX (FLIGHT_DETAIL_MAX + FLIGHT_EXTERNAL_MAX + FLIGHT_CHECKPOINT_MAX)
 
 typedef struct header {
@@ -22,19 +25,22 @@ typedef struct header {
     _Atomic uint64_t instance;
 } header_t;
 
+/* Behind the header stands one word a record, its phase and which note is in force.  They stand
+ * together so that looking for what is used touches one page, not all of the file. */
+typedef _Atomic uint32_t state_t;
+
 typedef struct note {
-    uint32_t check;                           /* of all that follows, up to the end of the texts */
-    uint16_t detail, external_id, checkpoint; /* lengths in `text`, in this order */
+    uint32_t check; /* of all that follows but `text`, then of the texts */
+    uint16_t detail, external_id, checkpoint; /* lengths of the texts, in this order */
     uint16_t status, requests;
     uint8_t outcome, blamed, resend;
     int64_t retry_after_ms;
     plumb_timings_t timings;
-    char text[TEXT_MAX];
+    char text[SHORT_MAX]; /* the texts, when they fit; else they stand in the long place */
 } note_t;
 
 typedef struct record {
-    _Atomic uint32_t state; /* phase, and which note is in force: NOTE_SHIFT */
-    uint32_t check;         /* of `call` */
+    uint32_t check; /* of `call` */
     flight_call_t call;
     note_t note[2];
 } record_t;
@@ -43,7 +49,8 @@ typedef struct record {
 #define PHASE_MASK 0xffu
 
 _Static_assert(sizeof(record_t) <= RECORD_SIZE, "a record fits its place");
-_Static_assert(sizeof(header_t) <= HEADER_SIZE, "the header fits its place");
+_Static_assert(2 * TEXT_MAX <= LONG_SIZE, "two long texts fit their place");
+_Static_assert(sizeof(header_t) <= PAGE_SIZE, "the header fits its place");
 
 struct flight {
     int fd;
@@ -60,15 +67,27 @@ static header_t *header_of(const flight_t *flight)
     return (header_t *)(void *)flight->map;
 }
 
-static record_t *record_of(const flight_t *flight, int slot)
+static state_t *state_of(const flight_t *flight, int slot)
 {
-    return (record_t *)(void *)(flight->map + HEADER_SIZE + (size_t)slot * RECORD_SIZE);
+    return (state_t *)(void *)(flight->map + PAGE_SIZE) + slot;
 }
 
-static uint32_t checksum(const void *data, size_t length) /* FNV-1a */
+/* Where the records begin. */
+static size_t records_at(unsigned slots)
+{
+    size_t states = (size_t)slots * sizeof(state_t);
+    return PAGE_SIZE + (states + PAGE_SIZE - 1) / PAGE_SIZE * PAGE_SIZE;
+}
+
+static record_t *record_of(const flight_t *flight, int slot)
+{
+    size_t at = records_at(header_of(flight)->slots) + (size_t)slot * RECORD_SIZE;
+    return (record_t *)(void *)(flight->map + at);
+}
+
+static uint32_t checksum(uint32_t sum, const void *data, size_t length)
 {
     const uint8_t *at = data;
-    uint32_t sum = 2166136261u;
     for (size_t i = 0; i < length; i++)
         sum = (sum ^ at[i]) * 16777619u;
     return sum;
@@ -79,17 +98,29 @@ static size_t text_length(const note_t *note)
     return (size_t)note->detail + note->external_id + note->checkpoint;
 }
 
-static uint32_t note_check(const note_t *note)
+/* Where the texts of note `which` (0, 1) stand, by their length.  Long ones have a place apart, so
+ * that many records share a page of memory. */
+static char *texts_of(const flight_t *flight, int slot, unsigned which, size_t length)
+{
+    if (length <= SHORT_MAX)
+        return record_of(flight, slot)->note[which].text;
+    unsigned slots = header_of(flight)->slots;
+    return flight->map + records_at(slots) + (size_t)slots * RECORD_SIZE +
+           (size_t)slot * LONG_SIZE + (size_t)which * TEXT_MAX;
+}
+
+static uint32_t note_check(const note_t *note, const char *texts)
 {
     size_t begin = offsetof(note_t, detail);
-    return checksum((const char *)note + begin, offsetof(note_t, text) - begin + text_length(note));
+    uint32_t sum = checksum(FIRST_SUM, (const char *)note + begin, offsetof(note_t, text) - begin);
+    return checksum(sum, texts, text_length(note));
 }
 
 /* ---- opening ---- */
 
 static size_t size_for(unsigned slots)
 {
-    return HEADER_SIZE + (size_t)slots * RECORD_SIZE;
+    return records_at(slots) + (size_t)slots * (RECORD_SIZE + LONG_SIZE);
 }
 
 static int map_file(flight_t *flight, size_t size, plumb_err_t *err)
@@ -143,7 +174,7 @@ static bool is_ours(const flight_t *flight)
 static bool is_used(const flight_t *flight)
 {
     for (unsigned i = 0; i < header_of(flight)->slots; i++)
-        if (record_of(flight, (int)i)->state != FLIGHT_FREE)
+        if (*state_of(flight, (int)i) != FLIGHT_FREE)
             return true;
     return false;
 }
@@ -187,7 +218,7 @@ static int list_unused(flight_t *flight, plumb_err_t *err)
     if (flight->unused == NULL)
         return plumb_err_set(err, PLUMB_E_MEMORY, "list %u slots", flight->slots);
     for (int i = (int)flight->slots - 1; i >= 0; i--)
-        if (record_of(flight, i)->state == FLIGHT_FREE)
+        if (*state_of(flight, i) == FLIGHT_FREE)
             flight->unused[flight->unused_count++] = i;
     return 0;
 }
@@ -240,9 +271,8 @@ void flight_own(flight_t *flight, uint64_t instance)
 
 /* ---- reading what was left ---- */
 
-static void read_note(flight_note_t *out, const note_t *note)
+static void read_note(flight_note_t *out, const note_t *note, const char *text)
 {
-    const char *text = note->text;
     *out = (flight_note_t){.outcome = note->outcome,
                            .blamed = note->blamed,
                            .resend = note->resend,
@@ -257,15 +287,18 @@ static void read_note(flight_note_t *out, const note_t *note)
 
 /* A note that does not stand leaves only what the phase says; a result without its note is no
  * result: bytes had left, and how it ended is not known. */
-static void take_note(flight_left_t *left, const note_t *note, unsigned *damaged)
+static void take_note(flight_t *flight, flight_left_t *left, unsigned which)
 {
+    const note_t *note = &record_of(flight, left->slot)->note[which];
+    size_t length = text_length(note);
+    const char *texts = length <= TEXT_MAX ? texts_of(flight, left->slot, which, length) : NULL;
     left->note = (flight_note_t){0};
-    if (text_length(note) <= TEXT_MAX && note->outcome < PLUMB_OUT_COUNT &&
-        note->check == note_check(note)) {
-        read_note(&left->note, note);
+    if (texts != NULL && note->outcome < PLUMB_OUT_COUNT &&
+        note->check == note_check(note, texts)) {
+        read_note(&left->note, note, texts);
         return;
     }
-    ++*damaged;
+    flight->damaged++;
     if (left->phase == FLIGHT_ANSWERED)
         left->phase = FLIGHT_SENT;
 }
@@ -273,22 +306,22 @@ static void take_note(flight_left_t *left, const note_t *note, unsigned *damaged
 static bool read_record(flight_t *flight, int slot, flight_left_t *left)
 {
     const record_t *record = record_of(flight, slot);
-    uint32_t state = atomic_load_explicit(&record->state, memory_order_acquire);
+    uint32_t state = atomic_load_explicit(state_of(flight, slot), memory_order_acquire);
     unsigned which = state >> NOTE_SHIFT;
     *left = (flight_left_t){.slot = slot, .phase = state & PHASE_MASK, .call = record->call};
     if (left->phase > FLIGHT_ANSWERED || which > 2 ||
-        record->check != checksum(&record->call, sizeof record->call))
+        record->check != checksum(FIRST_SUM, &record->call, sizeof record->call))
         return false;
     left->call.channel[FLIGHT_CHANNEL_MAX - 1] = '\0';
     if (which > 0) /* 0: no note yet */
-        take_note(left, &record->note[which - 1], &flight->damaged);
+        take_note(flight, left, which - 1);
     return true;
 }
 
 bool flight_next(flight_t *flight, int from, flight_left_t *left)
 {
     for (int slot = from; slot < (int)flight->slots; slot++) {
-        if (record_of(flight, slot)->state == FLIGHT_FREE)
+        if (*state_of(flight, slot) == FLIGHT_FREE)
             continue;
         if (read_record(flight, slot, left))
             return true;
@@ -312,31 +345,38 @@ int flight_take(flight_t *flight, const flight_call_t *call)
     int slot = flight->unused[--flight->unused_count];
     record_t *record = record_of(flight, slot);
     memcpy(&record->call, call, sizeof *call); /* padding as well: it is part of the sum */
-    record->check = checksum(&record->call, sizeof record->call);
-    atomic_store_explicit(&record->state, FLIGHT_ASSIGNED, memory_order_release);
+    record->check = checksum(FIRST_SUM, &record->call, sizeof record->call);
+    atomic_store_explicit(state_of(flight, slot), FLIGHT_ASSIGNED, memory_order_release);
     return slot;
 }
 
 void flight_phase(flight_t *flight, int slot, flight_phase_t phase)
 {
-    record_t *record = record_of(flight, slot);
-    uint32_t state = atomic_load_explicit(&record->state, memory_order_relaxed);
-    atomic_store_explicit(&record->state, (state & ~PHASE_MASK) | phase, memory_order_release);
+    state_t *word = state_of(flight, slot);
+    uint32_t state = atomic_load_explicit(word, memory_order_relaxed);
+    atomic_store_explicit(word, (state & ~PHASE_MASK) | phase, memory_order_release);
     atomic_signal_fence(memory_order_seq_cst); /* what the phase announces stays behind it */
 }
 
-static uint16_t put_text(note_t *note, size_t at, plumb_slice_t text, size_t max)
+/* A text, or nothing where it is longer than it may be. */
+static plumb_slice_t fitting(plumb_slice_t text, size_t max)
 {
-    if (text.length == 0 || text.length > max)
-        return 0;
-    memcpy(note->text + at, text.data, text.length);
-    return (uint16_t)text.length;
+    return text.length <= max ? text : (plumb_slice_t){0};
+}
+
+static void put_texts(char *out, const plumb_slice_t *texts, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (texts[i].length > 0)
+            memcpy(out, texts[i].data, texts[i].length);
+        out += texts[i].length;
+    }
 }
 
 void flight_note(flight_t *flight, int slot, flight_phase_t phase, const flight_note_t *note)
 {
     record_t *record = record_of(flight, slot);
-    uint32_t state = atomic_load_explicit(&record->state, memory_order_relaxed);
+    uint32_t state = atomic_load_explicit(state_of(flight, slot), memory_order_relaxed);
     unsigned which = (state >> NOTE_SHIFT) == 1 ? 2 : 1;
     note_t *out = &record->note[which - 1];
     memset(out, 0, offsetof(note_t, text));
@@ -347,17 +387,22 @@ void flight_note(flight_t *flight, int slot, flight_phase_t phase, const flight_
     out->requests = note->requests;
     out->retry_after_ms = note->retry_after_ms;
     out->timings = note->timings;
-    out->detail = put_text(out, 0, note->detail, FLIGHT_DETAIL_MAX);
-    out->external_id = put_text(out, out->detail, note->external_id, FLIGHT_EXTERNAL_MAX);
-    out->checkpoint = put_text(out, (size_t)out->detail + out->external_id, note->checkpoint,
-                               FLIGHT_CHECKPOINT_MAX);
-    out->check = note_check(out);
-    atomic_store_explicit(&record->state, (which << NOTE_SHIFT) | phase, memory_order_release);
+    const plumb_slice_t texts[] = {fitting(note->detail, FLIGHT_DETAIL_MAX),
+                                   fitting(note->external_id, FLIGHT_EXTERNAL_MAX),
+                                   fitting(note->checkpoint, FLIGHT_CHECKPOINT_MAX)};
+    out->detail = (uint16_t)texts[0].length;
+    out->external_id = (uint16_t)texts[1].length;
+    out->checkpoint = (uint16_t)texts[2].length;
+    char *place = texts_of(flight, slot, which - 1, text_length(out));
+    put_texts(place, texts, 3);
+    out->check = note_check(out, place);
+    atomic_store_explicit(state_of(flight, slot), (which << NOTE_SHIFT) | phase,
+                          memory_order_release);
     atomic_signal_fence(memory_order_seq_cst);
 }
 
 void flight_free(flight_t *flight, int slot)
 {
-    atomic_store_explicit(&record_of(flight, slot)->state, FLIGHT_FREE, memory_order_release);
+    atomic_store_explicit(state_of(flight, slot), FLIGHT_FREE, memory_order_release);
     flight->unused[flight->unused_count++] = slot;
 }

@@ -114,18 +114,24 @@ static char *take_text(call_t *call, size_t size)
 
 static char *format(plumb_call_t *api, const char *form, ...) __attribute__((format(printf, 2, 3)));
 
+/* Written where it will stand; a second time only when it is longer than the room there. */
 static char *format(plumb_call_t *api, const char *form, ...)
 {
     call_t *call = call_of(api);
     va_list args, again;
+    size_t room = 0;
+    char *at = arena_peek(&call->arena, 1, &room);
     va_start(args, form);
     va_copy(again, args);
-    int length = vsnprintf(NULL, 0, form, args);
+    int length = at != NULL ? vsnprintf(at, room, form, args) : -1;
     va_end(args);
     size_t size = length >= 0 ? (size_t)length + 1 : 1;
-    char *text = take_text(call, size);
-    if (text[0] == '\0' && length > 0 && call->ask.broken == NULL)
-        vsnprintf(text, size, form, again);
+    char *text = size <= room && length >= 0 ? arena_take(&call->arena, size) : NULL;
+    if (text == NULL) {
+        text = take_text(call, size);
+        if (length > 0 && call->ask.broken == NULL)
+            vsnprintf(text, size, form, again);
+    }
     va_end(again);
     return text;
 }

@@ -3,6 +3,7 @@
 
 #include "utf8.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -76,11 +77,31 @@ static const char *find(const redact_t *redact, const char *text, size_t size, s
     return first;
 }
 
+/* How many bytes from here on are plain characters, one byte each; at most `max`. */
+static size_t plain_length(const char *text, size_t length, size_t max)
+{
+    size_t end = length < max ? length : max, i = 0;
+    uint64_t word;
+    for (; end - i >= sizeof word; i += sizeof word) { /* eight at a time: no high bit, no NUL */
+        memcpy(&word, text + i, sizeof word);
+        if (((word | (word - UINT64_C(0x0101010101010101))) & UINT64_C(0x8080808080808080)) != 0)
+            break;
+    }
+    while (i < end && (unsigned char)text[i] - 1u < 0x7fu)
+        i++;
+    return i;
+}
+
 /* Append up to `max` bytes, well-formed; the number of bytes of `text` that found room. */
 static size_t put_clean(plumb_buf_t *out, const char *text, size_t length, size_t max)
 {
     size_t begin = 0, i = 0, used = 0;
     while (i < length) {
+        size_t plain = plain_length(text + i, length - i, max - used);
+        used += plain;
+        i += plain;
+        if (i == length || used == max)
+            break;
         size_t size = text[i] == '\0' ? 0 : plumb_utf8_length(text + i, length - i);
         size_t needs = size > 0 ? size : 1;
         if (used + needs > max)
