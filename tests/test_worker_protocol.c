@@ -29,7 +29,8 @@ typedef struct world {
     zsock_t *work, *results, *acks;
     fake_http_t *http;
     pid_t pid;
-    bool mute; /* pings are not answered */
+    bool mute;     /* pings are not answered */
+    bool welcomed; /* every hello is answered */
     uint64_t epoch, instance;
     plumb_note_t note; /* the newest one that was waited for, and its memory */
     plumb_result_t result;
@@ -116,6 +117,7 @@ static int reap(world_t *w)
 
 static void kill_worker(world_t *w)
 {
+    w->welcomed = false;
     kill(w->pid, SIGKILL);
     reap(w);
 }
@@ -171,6 +173,13 @@ static void drop_frame(world_t *w)
     w->framed = false;
 }
 
+static void answer_hello(world_t *w)
+{
+    plumb_note_t note = {
+        .type = PLUMB_MSG_WELCOME, .epoch = w->epoch, .clock_ms = w->note.clock_ms};
+    tell(w, &note);
+}
+
 /* Take the next note from the worker, answering heartbeats; false: none now. */
 static bool take_work(world_t *w)
 {
@@ -192,6 +201,8 @@ static bool take_work(world_t *w)
         if (!w->mute)
             tell(w, &pong);
     }
+    if (w->note.type == PLUMB_MSG_HELLO && w->welcomed)
+        answer_hello(w);
     return true;
 }
 
@@ -240,11 +251,12 @@ static void expect_result(world_t *w, const plumb_ticket_t *ticket)
     while (memcmp(&w->result.ticket, ticket, sizeof *ticket) != 0);
 }
 
+/* It says hello until it is welcomed, and takes jobs then: it pings. */
 static void welcome(world_t *w)
 {
-    plumb_note_t note = {
-        .type = PLUMB_MSG_WELCOME, .epoch = w->epoch, .clock_ms = w->note.clock_ms};
-    tell(w, &note);
+    answer_hello(w);
+    w->welcomed = true;
+    expect(w, PLUMB_MSG_PING);
 }
 
 static void hello(world_t *w)

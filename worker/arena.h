@@ -11,8 +11,8 @@ typedef struct arena {
 /* `size` bytes, aligned for any type; NULL when out of memory. */
 void *arena_take(arena_t *arena, size_t size);
 
-/* What may be written at once where the next arena_take will be: at least `least` bytes, their number
- * goes to `size`.  NULL when out of memory. */
+/* What may be written at once where the next arena_take will be: at least `least` bytes, their
+ * number goes to `size`.  NULL when out of memory. */
 void *arena_peek(arena_t *arena, size_t least, size_t *size);
 
 /* Give back what was taken. */
