@@ -1,11 +1,11 @@
 /* plumb-ingest: takes leads in over HTTP, checks them, commits them, hands their jobs on. */
+#include "entropy.h"
 #include "ingest.h"
 #include "log.h"
 #include "server.h"
 
 #include <malloc.h>
 #include <poll.h>
-#include <sodium.h>
 
 #define ALIVE_MS 1000
 
@@ -24,9 +24,7 @@ int main(int argc, char **argv)
 {
     ingest_t in = {.daemon = {.signal_fd = -1}};
     plumb_err_t err = {0};
-    /* Half a dozen keys and nonces a lead: a stream of the process's own, not a system call each.
-     */
-    randombytes_set_implementation(&randombytes_internal_implementation);
+    entropy_use();
     mallopt(M_ARENA_MAX, 2); /* one arena a thread would cost more memory than all the rest */
     int rc = plumb_daemon_open(&in.daemon, "ingest", argc, argv, &err);
     if (rc == 0 && !in.daemon.check_only) {

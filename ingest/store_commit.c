@@ -1,32 +1,39 @@
-/* One statement, one round trip: idempotency rows first, then the leads and deliveries of those
- * whose key was new. Run outside a transaction block, so it is one transaction by itself. */
+/* One statement, one round trip: idempotency rows first, then leads and deliveries.  Run outside a
+ * transaction block, so it is one transaction by itself.
+ *
+ * There are two of it. The bold one takes every key for new: a key that is not makes all of it
+ * fail, and nothing is written.  The careful one writes only what belongs to new keys.  The check
+ * costs a tenth of a commit, and repeats are rare: so a group is committed boldly unless one failed
+ * lately. */
 #include "store_commit.h"
 
 #include "lead.h"
 
 #include <string.h>
 
-static const char head[] =
-    "WITH lead AS MATERIALIZED (SELECT * FROM unnest($1::lead_intake_1[])), "
-    "won AS (INSERT INTO idempotency (account_id, route, key, body_hash, lead_id, status, "
-    "integration_status, created_at) SELECT account_id, route, key, body_hash, id, 201, "
-    "integration_status, created_at FROM lead "
-    "WHERE key IS NOT NULL ON CONFLICT DO NOTHING RETURNING lead_id), "
-    "stored AS (INSERT INTO leads (account_id, id, created_at, updated_at, sealed_key, sealed, "
-    "trace, traceparent";
+#define CAREFUL_GROUPS 64 /* after one that failed boldly */
 
-static const char middle[] =
-    ") SELECT account_id, id, created_at, created_at, sealed_key, sealed, trace, traceparent";
+/* The pieces that differ. */
+typedef struct variant {
+    const char *name;
+    const char *conflict;           /* what an old key does */
+    const char *leads, *deliveries; /* which of them are written */
+    const char *known;              /* ids of leads whose key was new, if that is a question */
+} variant_t;
 
-static const char tail[] =
-    " FROM lead WHERE key IS NULL OR id IN (SELECT lead_id FROM won)), "
-    "sent AS (INSERT INTO deliveries (account_id, id, lead_id, credential_id, channel, state, "
-    "attempt, due_at, deadline_at, epoch, queued_at, reason, created_at, settled_at) "
-    "SELECT account_id, id, lead_id, credential_id, channel, state, attempt, due_at, deadline_at, "
-    "epoch, CASE state WHEN 'queued' THEN created_at END, reason, created_at, "
-    "CASE state WHEN 'skipped' THEN created_at END FROM unnest($2::delivery_intake_1[]) "
-    "WHERE lead_id IN (SELECT id FROM lead WHERE key IS NULL UNION ALL SELECT lead_id FROM won)) "
-    "SELECT clock_timestamp(), ARRAY(SELECT lead_id FROM won)";
+static const variant_t bold = {.name = "ingest_commit_boldly",
+                               .conflict = "",
+                               .leads = "",
+                               .deliveries = "",
+                               .known = "NULL::uuid[]"};
+
+static const variant_t careful = {
+    .name = "ingest_commit_carefully",
+    .conflict = "ON CONFLICT DO NOTHING ",
+    .leads = "WHERE key IS NULL OR id IN (SELECT lead_id FROM won)",
+    .deliveries = "WHERE lead_id IN "
+                  "(SELECT id FROM lead WHERE key IS NULL UNION ALL SELECT lead_id FROM won)",
+    .known = "ARRAY(SELECT lead_id FROM won)"};
 
 /* ---- the handle ---- */
 
@@ -39,17 +46,45 @@ static void put_columns(plumb_buf_t *sql)
     }
 }
 
+static void write_sql(plumb_buf_t *sql, const variant_t *v)
+{
+    plumb_buf_printf(
+        sql,
+        "WITH lead AS MATERIALIZED (SELECT * FROM unnest($1::lead_intake_1[])), "
+        "won AS (INSERT INTO idempotency (account_id, route, key, body_hash, lead_id, "
+        "status, integration_status, created_at) SELECT account_id, route, key, "
+        "body_hash, id, 201, integration_status, created_at FROM lead WHERE key IS NOT NULL %s"
+        "RETURNING lead_id), stored AS (INSERT INTO leads (account_id, id, "
+        "created_at, updated_at, sealed_key, sealed, trace, traceparent",
+        v->conflict);
+    put_columns(sql);
+    plumb_buf_text(sql, ") SELECT account_id, id, created_at, created_at, sealed_key, sealed, "
+                        "trace, traceparent");
+    put_columns(sql);
+    plumb_buf_printf(sql,
+                     " FROM lead %s), sent AS (INSERT INTO deliveries (account_id, id, lead_id, "
+                     "credential_id, channel, state, attempt, due_at, deadline_at, epoch, "
+                     "queued_at, reason, created_at, settled_at) SELECT account_id, id, lead_id, "
+                     "credential_id, channel, state, attempt, due_at, deadline_at, epoch, "
+                     "CASE state WHEN 'queued' THEN created_at END, reason, created_at, "
+                     "CASE state WHEN 'skipped' THEN created_at END "
+                     "FROM unnest($2::delivery_intake_1[]) %s) SELECT clock_timestamp(), %s",
+                     v->leads, v->deliveries, v->known);
+}
+
+static plumb_stmt_t statement(plumb_buf_t *sql, const variant_t *v)
+{
+    write_sql(sql, v);
+    return (plumb_stmt_t){.name = v->name, .sql = sql->data, .params = 2};
+}
+
 int commit_store_init(commit_store_t *store, const char *conninfo, plumb_err_t *err)
 {
     *store = (commit_store_t){.db = NULL};
-    plumb_buf_text(&store->sql, head);
-    put_columns(&store->sql);
-    plumb_buf_text(&store->sql, middle);
-    put_columns(&store->sql);
-    plumb_buf_text(&store->sql, tail);
-    store->stmt = (plumb_stmt_t){"ingest_commit", store->sql.data, 2};
+    store->bold = statement(&store->bold_sql, &bold);
+    store->careful = statement(&store->careful_sql, &careful);
     store->params = plumb_params_new();
-    if (store->params == NULL || store->sql.failed)
+    if (store->params == NULL || store->bold_sql.failed || store->careful_sql.failed)
         return plumb_err_set(err, PLUMB_E_MEMORY, "committer");
     return plumb_db_new(&store->db, conninfo, "plumb-ingest commit", err);
 }
@@ -58,7 +93,8 @@ void commit_store_fini(commit_store_t *store)
 {
     plumb_db_destroy(&store->db);
     plumb_params_destroy(&store->params);
-    plumb_buf_fini(&store->sql);
+    plumb_buf_fini(&store->bold_sql);
+    plumb_buf_fini(&store->careful_sql);
 }
 
 /* ---- a new connection ---- */
@@ -165,17 +201,33 @@ static void tell_known(prepared_t *const *group, size_t count, const id_list_t *
         known[i] = keyed != won->count && group[i]->is_keyed && !is_listed(won, &group[i]->lead);
 }
 
-int commit_store_run(commit_store_t *store, prepared_t *const *group, size_t count, bool *known,
-                     int64_t *now_ms, int64_t timeout_ms, plumb_err_t *err)
+static int run(commit_store_t *store, const plumb_stmt_t *stmt, prepared_t *const *group,
+               size_t count, bool *known, int64_t *now_ms, int64_t timeout_ms, plumb_err_t *err)
 {
     PGresult *r = NULL;
-    bind_group(store, group, count);
-    int rc = plumb_db_exec(store->db, &store->stmt, store->params, timeout_ms, &r, err);
+    int rc = plumb_db_exec(store->db, stmt, store->params, timeout_ms, &r, err);
     if (rc == 0) {
-        id_list_t won = read_ids(r, 1);
         *now_ms = plumb_get_time(r, 0, 0);
-        tell_known(group, count, &won, known);
+        memset(known, 0, count * sizeof *known);
+        if (!plumb_get_null(r, 0, 1)) {
+            id_list_t won = read_ids(r, 1);
+            tell_known(group, count, &won, known);
+        }
     }
     PQclear(r);
     return rc;
+}
+
+int commit_store_run(commit_store_t *store, prepared_t *const *group, size_t count, bool *known,
+                     int64_t *now_ms, int64_t timeout_ms, plumb_err_t *err)
+{
+    bind_group(store, group, count);
+    if (store->careful_left == 0) {
+        int rc = run(store, &store->bold, group, count, known, now_ms, timeout_ms, err);
+        if (rc != -PLUMB_E_DB_VALUE) /* a key that is known, or a value that never works */
+            return rc;
+        store->careful_left = CAREFUL_GROUPS;
+    }
+    store->careful_left--;
+    return run(store, &store->careful, group, count, known, now_ms, timeout_ms, err);
 }

@@ -11,8 +11,9 @@ typedef struct commit_store {
     plumb_params_t *params;
     uint64_t generation; /* of the connection that the rest belongs to; 0: none yet */
     uint32_t lead_type, lead_array, delivery_type, delivery_array;
-    plumb_buf_t sql; /* owned */
-    plumb_stmt_t stmt;
+    unsigned careful_left;             /* groups to be committed carefully yet */
+    plumb_buf_t bold_sql, careful_sql; /* owned */
+    plumb_stmt_t bold, careful;
 } commit_store_t;
 
 int commit_store_init(commit_store_t *store, const char *conninfo, plumb_err_t *err);

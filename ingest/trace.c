@@ -4,6 +4,7 @@
 #include <sodium.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #define ID_DIGITS 32
@@ -30,13 +31,11 @@ void trace_begin(const char *header, const uint8_t random[TRACE_RANDOM], char id
                  char parent[TRACEPARENT])
 {
     bool goes_on = is_traceparent(header);
-    memcpy(parent, "00-", 3);
     if (goes_on)
-        memcpy(id, header + 3, ID_DIGITS);
+        snprintf(id, TRACE_ID, "%s", header + 3);
     else
         sodium_bin2hex(id, TRACE_ID, random, ID_DIGITS / 2);
-    id[ID_DIGITS] = '\0';
-    memcpy(parent + 3, id, ID_DIGITS);
+    memcpy(mempcpy(parent, "00-", 3), id, ID_DIGITS);
     sodium_bin2hex(parent + SPAN_AT, SPAN_DIGITS + 1, random + ID_DIGITS / 2, SPAN_DIGITS / 2);
     parent[SPAN_AT - 1] = parent[FLAGS_AT - 1] = '-';
     memcpy(parent + FLAGS_AT, goes_on ? header + FLAGS_AT : "01", 3);
