@@ -32,6 +32,7 @@ int ingest_open(ingest_t *ingest, const plumb_conf_t *conf, plumb_err_t *err)
 {
     ingest_t *in = ingest;
     in->conf = conf;
+    zsys_init(); /* czmq's own start is none that two threads may make at once */
     int rc =
         plumb_cidr_list(conf->trusted_proxies, in->proxies, PLUMB_CIDRS_MAX, &in->proxy_count, err);
     if (rc == 0)
