@@ -5,14 +5,14 @@
  * last reply) it either asks for one request or ends with a class of outcome.  The host does
  * everything else: connections, TLS, time-outs, size caps, the guard against private addresses,
  * retries, throttles, redaction, records.  So a step cannot block, cannot leak a socket, and is
- * tested from recorded replies.  A whole channel:
+ * tested from recorded replies.  A whole channel, acme.c:
  *
  *     #include <plumb/channel.h>
  *
  *     static const plumb_field_t fields[] = {
  *         {.name = "url", .type = PLUMB_FIELD_URL, .flags = PLUMB_REQUIRED, .title = "Address"},
- *         {.name = "key", .type = PLUMB_FIELD_TEXT, .flags = PLUMB_REQUIRED | PLUMB_SECRET, .title
- * = "API key"}, {0}};
+ *         {.name = "key", .flags = PLUMB_REQUIRED | PLUMB_SECRET, .title = "API key"},
+ *         {0}};
  *
  *     static plumb_step_t acme_send(plumb_call_t *call)
  *     {
@@ -28,10 +28,45 @@
  *         PLUMB_CHANNEL_HEAD, .code = "acme", .title = "Acme", .version = "1.0.0",
  *         .fields = fields, .send = acme_send};
  *
- * Rules: the symbol is set by member name; everything else is static; no state outlives a call
- * (what a later step or a retry needs goes into the checkpoint); JSON values are jansson's, and
- * what `call` points to is borrowed until the step returns; no thread, no file, no socket, no
- * signal, no exit.
+ *     cc -std=c17 -D_GNU_SOURCE -shared -fPIC -fvisibility=hidden -o acme.so acme.c -ljansson
+ *     install -m 755 acme.so <channel_dir>     # there it is found, loaded and served at once
+ *
+ * Loading.  The file belongs to root (in development: to the worker's user), is writable by nobody
+ * else, is no link, and bears the code as its name.  Replace it by renaming another over it: calls
+ * that run end with the old one, new ones begin with the new.  A file that is refused is named in
+ * the worker's log (event channel_refused) with what was found and what was wanted.
+ *
+ * The life of a call.  The step of its verb is entered with stage 0.  Each plumb_ask sends what was
+ * put together since the step was entered (exactly one plumb_request or plumb_mail) and names the
+ * stage in which the same function is entered again, with call->reply.  plumb_end ends it.  At most
+ * 32 steps; a step that runs for 2 s ends the worker process, and the delivery is blamed.
+ *
+ * No reply, no step: when no complete answer comes, the host ends the call by itself.  Nothing had
+ * left the machine (name, connect, TLS, guard): `retry`.  Bytes had left: `ambiguous`, after which
+ * `probe` is asked where the channel has one, and else the call is repeated only when the channel
+ * says PLUMB_CHANNEL_RESENDS.  So give the service the key it takes: call->delivery stays the same
+ * in every attempt.  A 3xx is a reply like any other; it is never followed.
+ *
+ * Several requests.  What a later step needs to know (the contact's id, before the deal is made)
+ * goes into call->checkpoint, an object of at most 480 bytes as JSON.  It is kept before the next
+ * request leaves, and it is there again in the next attempt, also when the worker was killed: look
+ * into it in stage 0, and do not make twice what it says was made.
+ *
+ * Outcomes (outcomes.h): `ok`; `duplicate` (the service has it: success too); `retry`; `throttled`
+ * (slow down; with plumb_retry_after if the service says when); `credentials` (it does not let us
+ * in); `permanent` (it refuses this content); `gone` (never again); `ambiguous`; `bug` is what the
+ * host says when a step breaks the rules.
+ *
+ * Rules.  The symbol is set by member name; everything else is static; no state outlives a call;
+ * JSON values are jansson's, and what `call` points to is borrowed until the step returns; no
+ * thread, no file, no socket, no signal, no exit; the time is call->now.  Control characters in an
+ * address or a header, headers that frame the request (Host, Content-Length, Transfer-Encoding,
+ * Connection, Expect, Accept-Encoding, Proxy-*, …), a body above 1 MiB, more than 64 headers, an
+ * external id above 255 bytes: each makes the call end as `bug`, and nothing is sent.
+ *
+ * What is shown.  The owner sees an excerpt of request and answer in which the values of
+ * PLUMB_SECRET fields are "***" wherever they stand, likewise Authorization and cookies; of a
+ * secret URL only the host is shown.  The sentence of an ending is cut to 160 bytes.
  *
  * Changes of the ABI (members are only ever appended, so that an older plugin's smaller table still
  * loads): 1  first version
@@ -105,8 +140,8 @@ typedef struct plumb_reply {
     int status;       /* HTTP status, or SMTP's last */
     const char *body; /* NUL follows; at most worker.response_keep bytes */
     size_t length;
-    bool truncated;           /* the service sent more */
-    json_t *json;             /* the body, when it is JSON; else NULL */
+    bool truncated; /* the service sent more */
+    json_t *json;   /* the body, when it is whole and JSON without doubled keys; else NULL */
     int64_t retry_after_ms;   /* from the header of a 429 or 503; 0 none */
     const char *content_type; /* "" when absent */
 } plumb_reply_t;
@@ -165,7 +200,7 @@ struct plumb_call {
 
 enum {
     PLUMB_CHANNEL_RESENDS = 1, /* the receiver knows our key: an ambiguous send may be repeated */
-    PLUMB_CHANNEL_BLOCKS = 2   /* steps take long: run them on a thread */
+    PLUMB_CHANNEL_BLOCKS = 2 /* steps take long: run them on a thread (this version refuses such) */
 };
 
 typedef enum plumb_schedule { PLUMB_SCHEDULE_SERVICE, PLUMB_SCHEDULE_MAIL } plumb_schedule_t;
