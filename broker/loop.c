@@ -9,11 +9,13 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <string.h>
 #include <sys/random.h>
 
 #define TURN_MS 1000   /* at least one turn in so long: watchdog, figures */
 #define STOP_MS 5000   /* at most, for acks of what was given up */
+#define TRIM_MS 10000  /* between returns of freed memory to the system */
 #define STILL_MS 10000 /* a loop that has not turned for so long is not healthy */
 
 /* --- outputs of the core --- */
@@ -227,6 +229,19 @@ static int wait_for_work(loop_t *loop, plumb_err_t *err)
     return 0;
 }
 
+/* Jobs that stay hold on to the pages of those that went before them; what is free between them
+ * goes back. */
+static void trim(loop_t *loop, int64_t now_ms)
+{
+    uint64_t taken = broker_counts(loop->core)->taken;
+    if (now_ms - loop->trimmed_ms < TRIM_MS)
+        return;
+    if (taken != loop->trimmed_taken)
+        malloc_trim(0);
+    loop->trimmed_ms = now_ms;
+    loop->trimmed_taken = taken;
+}
+
 static void tell(loop_t *loop)
 {
     int64_t now_ms = plumb_boot_ms();
@@ -239,6 +254,7 @@ static void tell(loop_t *loop)
     loop->figures_ms = now_ms;
     plumb_daemon_alive();
     broker_gauges(loop);
+    trim(loop, now_ms);
 }
 
 static bool is_over(const loop_t *loop)

@@ -20,8 +20,10 @@ typedef struct loop {
     zsock_t *results; /* PUSH: to the tracker */
     zsock_t *acks;    /* SUB: of the tracker */
     bool stopping;
-    int64_t stop_ms;      /* wait for acks until then */
-    int64_t figures_ms;   /* published last */
+    int64_t stop_ms;    /* wait for acks until then */
+    int64_t figures_ms; /* published last */
+    int64_t trimmed_ms; /* freed memory given back last, when so many had been taken */
+    uint64_t trimmed_taken;
     broker_counts_t told; /* to the metrics */
 
     /* For the health responder's thread. */
