@@ -293,6 +293,8 @@ void broker_acks(broker_t *b, int64_t now_ms, const void *frame, size_t length)
         b->counts.foreign++;
         return;
     }
+    if (note.epoch != 0 && note.epoch != b->epoch)
+        return; /* for another broker */
     for (size_t i = 0; i < note.held_count; i++) {
         ticket_t *t = bk_ticket_find(b, &note.held[i].ticket);
         if (t != NULL)

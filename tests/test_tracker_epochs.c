@@ -20,6 +20,7 @@ static int set_up(void **state)
 {
     static epochs_t e;
     epochs_init(&e, &times, 0);
+    e.began_ms = -WORKER_MS; /* it has heard of every worker by now */
     *state = &e;
     return 0;
 }
@@ -171,6 +172,19 @@ static void nobody_holds_it(void **state)
     inventory(e, "w", NEW, 0, 1500);
     assert_int_equal(fate(e, OLD, 1, 1000 + CENSUS_MS - 1), FATE_WAIT);
     assert_int_equal(fate(e, OLD, 1, 1000 + CENSUS_MS), FATE_REQUEUE);
+}
+
+/* A worker that died together with the tracker before us is not known, yet it may have called. */
+static void we_have_just_begun(void **state)
+{
+    epochs_t *e = *state;
+    epochs_init(e, &times, 0);
+    succession(e, 1000);
+    inventory(e, "w", NEW, 0, 3900);
+    assert_int_equal(fate(e, OLD, 1, 1000 + CENSUS_MS), FATE_WAIT);
+    inventory(e, "w", NEW, 0, 9900);
+    assert_int_equal(fate(e, OLD, 1, WORKER_MS - 1), FATE_WAIT);
+    assert_int_equal(fate(e, OLD, 1, WORKER_MS), FATE_REQUEUE);
 }
 
 static void no_worker_answers(void **state)
@@ -357,6 +371,7 @@ int main(void)
         TEST(our_own_pause_kills_nobody),
         TEST(our_own_pause_asks_again),
         TEST(nobody_holds_it),
+        TEST(we_have_just_begun),
         TEST(no_worker_answers),
         TEST(a_worker_that_may_still_begin),
         TEST(one_worker_is_silent),

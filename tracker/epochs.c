@@ -7,7 +7,8 @@
 
 void epochs_init(epochs_t *e, const epochs_times_t *times, int64_t now_ms)
 {
-    *e = (epochs_t){.times = *times, .ticked_ms = now_ms, .census_at_ms = INT64_MIN / 2};
+    *e = (epochs_t){
+        .times = *times, .began_ms = now_ms, .ticked_ms = now_ms, .census_at_ms = INT64_MIN / 2};
 }
 
 void epochs_fini(epochs_t *e)
@@ -290,14 +291,16 @@ static answers_t count_answers(const epochs_t *e, const epoch_t *dead, int64_t n
 }
 
 /* Nobody reports it.  Without any worker it waits: nobody could do it anyway, and those who hold it
- * may not have found us yet.  A silent one among others is waited for until it counts as dead. */
+ * may not have found us yet.  A silent one among others is waited for until it counts as dead; so
+ * is whoever died together with the tracker before us, since we cannot know of it. */
 static epochs_fate_t fate_of_unreported(const epochs_t *e, const epoch_t *dead, int64_t now_ms)
 {
     int64_t waited = now_ms - dead->died_ms;
     answers_t answers = count_answers(e, dead, now_ms);
     if (answers.let_go == 0 || waited < e->times.census_wait_ms)
         return FATE_WAIT;
-    if ((answers.let_go == answers.known && !e->blind) || waited >= e->times.worker_dead_ms)
+    bool all_known = !e->blind && now_ms - e->began_ms >= e->times.worker_dead_ms;
+    if ((all_known && answers.let_go == answers.known) || waited >= e->times.worker_dead_ms)
         return FATE_REQUEUE;
     return FATE_WAIT;
 }

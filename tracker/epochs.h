@@ -70,8 +70,9 @@ typedef struct epochs {
     size_t worker_count;
     epochs_report_t *reports; /* owned */
     size_t report_count, report_capacity;
-    tickets_t index; /* ticket → report */
-    bool blind;      /* a report was lost for want of memory: nothing is given out on silence */
+    tickets_t index;  /* ticket → report */
+    bool blind;       /* a report was lost for want of memory: nothing is given out on silence */
+    int64_t began_ms; /* a worker that was silent since is not known yet */
     int64_t ticked_ms;
     int64_t census_began_ms, census_until_ms, census_at_ms;
 } epochs_t;

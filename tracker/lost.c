@@ -55,7 +55,7 @@ void lost_note(tracker_t *t, const plumb_note_t *note)
         uint32_t *known = tickets_enter(&l->tickets, &note->held[i].ticket, 0, NULL);
         if (known == NULL)
             continue;
-        if (said != SAID_UNACKED)
+        if (said != SAID_UNACKED || *known == 0)
             *known = (*known & FLAGS) | (uint32_t)place << PLACE_SHIFT;
         *known |= said;
     }
@@ -165,8 +165,17 @@ static int walk(tracker_t *t, plumb_err_t *err)
     return rc;
 }
 
+/* To the broker that asked, not to workers: one that was given up and lives has a result that is
+ * still to be recorded. */
+static void tell(tracker_t *t, size_t place, const plumb_held_t *held, size_t count)
+{
+    links_send_list(&t->links, t->links.acks,
+                    (plumb_note_t){.type = PLUMB_MSG_ACKS, .epoch = t->lost.epochs[place]}, held,
+                    count);
+}
+
 /* All is settled but what still waits for its result, which its worker repeats. */
-static void acknowledge(tracker_t *t)
+static void acknowledge(tracker_t *t, size_t place)
 {
     const tickets_t *tickets = &t->lost.tickets;
     plumb_held_t held[512];
@@ -174,15 +183,15 @@ static void acknowledge(tracker_t *t)
     for (size_t i = 0; i < tickets->capacity; i++) {
         const tickets_slot_t *slot = &tickets->slots[i];
         bool waits = (slot->value & (FOUND | SAID_UNACKED | TAKEN)) == (FOUND | SAID_UNACKED);
-        if (slot->ticket.attempt == 0 || waits)
+        if (slot->ticket.attempt == 0 || slot->value >> PLACE_SHIFT != place || waits)
             continue;
         held[count++] = (plumb_held_t){.ticket = slot->ticket};
         if (count == PLUMB_COUNT(held)) {
-            links_ack(&t->links, held, count);
+            tell(t, place, held, count);
             count = 0;
         }
     }
-    links_ack(&t->links, held, count);
+    tell(t, place, held, count);
 }
 
 int lost_work(tracker_t *t, plumb_err_t *err)
@@ -193,7 +202,8 @@ int lost_work(tracker_t *t, plumb_err_t *err)
     int rc = walk(t, err);
     if (rc < 0)
         return rc;
-    acknowledge(t);
+    for (size_t place = 0; place < l->epoch_count; place++)
+        acknowledge(t, place);
     tickets_fini(&l->tickets);
     l->epoch_count = 0;
     l->at_ms = INT64_MAX;

@@ -356,7 +356,8 @@ static void on_tracker_note(peers_t *peers, const plumb_note_t *note)
 {
     switch (note->type) {
     case PLUMB_MSG_ACKS:
-        for (size_t i = 0; i < note->held_count; i++)
+        /* With an epoch it answers that broker, who gave us up: our result is not recorded yet. */
+        for (size_t i = 0; note->epoch == 0 && i < note->held_count; i++)
             results_ack(peers->kept, &note->held[i].ticket);
         break;
     case PLUMB_MSG_CENSUS:
