@@ -1,0 +1,547 @@
+/* A run: deliveries, faults by chance, then quiet; and what must have held. */
+#include "sim.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FAULTS_MS 60000  /* they begin within */
+#define QUIET_MS 240000  /* everything has settled after, at the latest */
+#define CHATTER_MS 75000 /* until the broker has asked for the last ack that was lost */
+#define FAULTS_MAX 8
+#define GIVEN_UP_MS 8000   /* whoever cannot be heard for so long may be given up … */
+#define AFTERMATH_MS 60000 /* … for so long */
+
+sim_t sim;
+
+void sim_fail(const char *format, ...)
+{
+    if (sim.failed)
+        return;
+    va_list args;
+    va_start(args, format);
+    int at = snprintf(sim.why, sizeof sim.why, "at %" PRId64 " ms: ", sim.now_ms);
+    vsnprintf(sim.why + at, sizeof sim.why - (size_t)at, format, args);
+    va_end(args);
+    sim.failed = true;
+}
+
+void sim_trace(const char *format, ...)
+{
+    static int wanted = -1;
+    if (wanted < 0)
+        wanted = getenv("PLUMB_SIM_TRACE") != NULL;
+    if (!wanted)
+        return;
+    va_list args;
+    va_start(args, format);
+    printf("%8" PRId64 " ", sim.now_ms);
+    vprintf(format, args);
+    va_end(args);
+    putchar('\n');
+}
+
+/* ---- chance ---- */
+
+uint64_t sim_random(void) /* splitmix64 */
+{
+    uint64_t z = sim.random += 0x9e3779b97f4a7c15U;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9U;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebU;
+    return z ^ (z >> 31);
+}
+
+int64_t sim_between(int64_t least, int64_t most)
+{
+    return least + (int64_t)(sim_random() % (uint64_t)(most - least + 1));
+}
+
+bool sim_chance(unsigned of_10000)
+{
+    return of_10000 > 0 && sim_random() % 10000 < of_10000;
+}
+
+/* ---- the destination ---- */
+
+delivery_t *sim_delivery(const plumb_uuid_t *id)
+{
+    size_t i = id->b[15];
+    return i < sim.delivery_count && memcmp(id, &sim.deliveries[i].id, sizeof *id) == 0
+               ? &sim.deliveries[i]
+               : NULL;
+}
+
+static int number_of(const delivery_t *d)
+{
+    return (int)(d - sim.deliveries);
+}
+
+/* May the delivery be called again after this? */
+static bool may_repeat(const arrival_t *a)
+{
+    return a->excused || a->answer == ANSWER_NONE || (a->answer == ANSWER_NO && a->told);
+}
+
+static void check_arrival(const delivery_t *d, const arrival_t *now)
+{
+    int n = number_of(d);
+    uint32_t current = db_attempt((size_t)n);
+    if (now->attempt != current)
+        sim_fail("delivery %d: attempt %" PRIu32 " is called by worker %d while %" PRIu32
+                 " is current",
+                 n, now->attempt, now->worker, current);
+    for (size_t i = 0; i < d->arrival_count; i++) {
+        const arrival_t *a = &d->arrivals[i];
+        if (a->attempt == now->attempt)
+            sim_fail("delivery %d: attempt %" PRIu32 " is called twice", n, now->attempt);
+        else if (!may_repeat(a))
+            sim_fail("delivery %d: called again (attempt %" PRIu32 ") after attempt %" PRIu32
+                     " was answered and its worker lived",
+                     n, now->attempt, a->attempt);
+    }
+}
+
+arrival_t *sim_arrives(const plumb_ticket_t *ticket, int worker, answer_t answer)
+{
+    delivery_t *d = sim_delivery(&ticket->delivery);
+    arrival_t now = {.at_ms = sim.now_ms,
+                     .attempt = ticket->attempt,
+                     .worker = worker - WORKER,
+                     .answer = answer};
+    sim_trace("worker-%d: calls %d, attempt %" PRIu32 ", will be answered %s", now.worker,
+              number_of(d), now.attempt, (const char *[]){"yes", "no", "never"}[answer]);
+    check_arrival(d, &now);
+    if (d->arrival_count == SIM_ARRIVALS) {
+        sim_fail("delivery %d is called for ever", number_of(d));
+        return &d->arrivals[0];
+    }
+    d->arrivals[d->arrival_count] = now;
+    return &d->arrivals[d->arrival_count++];
+}
+
+static arrival_t *find_arrival(const plumb_ticket_t *ticket)
+{
+    delivery_t *d = sim_delivery(&ticket->delivery);
+    for (size_t i = 0; i < d->arrival_count; i++)
+        if (d->arrivals[i].attempt == ticket->attempt)
+            return &d->arrivals[i];
+    return NULL;
+}
+
+void sim_noted(const plumb_ticket_t *ticket, int worker)
+{
+    arrival_t *a = find_arrival(ticket);
+    if (a != NULL && a->worker == worker - WORKER)
+        a->told = true;
+}
+
+/* With a host goes what nobody else knows yet. */
+static void forget(const plumb_ticket_t *ticket, int worker)
+{
+    arrival_t *a = find_arrival(ticket);
+    if (a == NULL || a->worker != worker - WORKER)
+        return;
+    a->excused = true;
+    a->told = false;
+}
+
+void sim_acked(const plumb_ticket_t *ticket, int worker)
+{
+    arrival_t *a = find_arrival(ticket);
+    if (a != NULL && a->worker == worker - WORKER)
+        a->acked = a->told;
+}
+
+void sim_handed_over(const plumb_ticket_t *ticket)
+{
+    const delivery_t *d = sim_delivery(&ticket->delivery);
+    for (size_t i = 0; i < d->arrival_count; i++)
+        if (d->arrivals[i].answer == ANSWER_YES && d->arrivals[i].acked)
+            sim_fail("delivery %d: handed over again although the success of attempt %" PRIu32
+                     " was acknowledged",
+                     number_of(d), d->arrivals[i].attempt);
+}
+
+/* Calls of a worker that dies: their answers are known to nobody. */
+static void excuse_open(int node)
+{
+    for (size_t n = 0; n < sim.delivery_count; n++)
+        for (size_t i = 0; i < sim.deliveries[n].arrival_count; i++) {
+            arrival_t *a = &sim.deliveries[n].arrivals[i];
+            if (a->worker == node - WORKER && !a->told)
+                a->excused = true;
+        }
+}
+
+/* Was the worker silent for so long that it may be given up? */
+static bool is_given_up(int worker)
+{
+    const station_t *s = &sim.stations[WORKER + worker];
+    return sim.now_ms >= s->bad_since_ms && sim.now_ms <= s->bad_until_ms;
+}
+
+void sim_lost(const plumb_ticket_t *ticket)
+{
+    arrival_t *a = find_arrival(ticket);
+    bool any = false;
+    sim_trace("tracker: %d, attempt %" PRIu32 " is lost", ticket->delivery.b[15], ticket->attempt);
+    for (int worker = 0; worker < SIM_WORKERS; worker++)
+        any = any || ((a == NULL || a->worker == worker) && is_given_up(worker));
+    if (!any)
+        sim_fail("delivery %d: attempt %" PRIu32 " is given up though its worker could be heard",
+                 ticket->delivery.b[15], ticket->attempt);
+    if (a != NULL)
+        a->excused = true;
+}
+
+void sim_orphaned(const plumb_ticket_t *ticket)
+{
+    arrival_t *a = find_arrival(ticket);
+    if (a != NULL && is_given_up(a->worker))
+        a->excused = true;
+}
+
+/* ---- stations ---- */
+
+static const daemon_t *daemon_of(int node)
+{
+    static const daemon_t *const daemons[] = {&ingest_daemon, &broker_daemon, &tracker_daemon};
+    return node < WORKER ? daemons[node] : &worker_daemon;
+}
+
+static const char *name_of(int node)
+{
+    static const char *const names[SIM_NODES] = {"ingest",   "broker",   "tracker",
+                                                 "worker-0", "worker-1", "worker-2"};
+    return names[node];
+}
+
+/* For `ms` from now the worker cannot be heard; short silences add up. */
+static void note_silence(int node, int64_t ms)
+{
+    station_t *s = &sim.stations[node];
+    bool follows = sim.now_ms <= s->bad_until_ms || s->bad_since_ms == INT64_MIN;
+    if (ms < GIVEN_UP_MS && !follows) {
+        s->bad_since_ms = INT64_MIN; /* one more makes it long */
+        s->bad_until_ms = sim.now_ms + ms + 10000;
+        return;
+    }
+    if (sim.now_ms > s->bad_until_ms)
+        s->bad_since_ms = sim.now_ms + GIVEN_UP_MS;
+    if (sim.now_ms + ms + AFTERMATH_MS > s->bad_until_ms)
+        s->bad_until_ms = sim.now_ms + ms + AFTERMATH_MS;
+}
+
+static void bring_up(int node)
+{
+    station_t *s = &sim.stations[node];
+    s->up = true;
+    s->dying = false;
+    s->fuse = -1;
+    s->ran_ms = sim.now_ms - 1;
+    s->paused_ms = 0;
+    wire_connect(node);
+    sim.node = node;
+    daemon_of(node)->start(node);
+    s->due_ms = sim.now_ms;
+}
+
+static void kill_node(int node)
+{
+    station_t *s = &sim.stations[node];
+    s->dying = true;
+    if (node >= WORKER) {
+        excuse_open(node);
+        note_silence(node, s->down_ms);
+        if (s->lose_host) /* known as soon as its successor says hello */
+            s->bad_since_ms = INT64_MIN;
+        if (s->lose_host && s->bad_until_ms < sim.now_ms + s->down_ms + AFTERMATH_MS)
+            s->bad_until_ms = sim.now_ms + s->down_ms + AFTERMATH_MS;
+    }
+    sim_trace("%s: killed for %" PRId64 " ms%s", name_of(node), s->down_ms,
+              s->lose_host ? ", with its host" : "");
+    sim.node = node;
+    daemon_of(node)->stop(node);
+    wire_drop(node, true);
+    if (s->lose_host && node >= WORKER) {
+        worker_each_record(node, forget);
+        worker_lose_file(node);
+    }
+    *s = (station_t){.up_ms = sim.now_ms + s->down_ms,
+                     .fuse = -1,
+                     .skew_ms = s->skew_ms,
+                     .bad_since_ms = s->bad_since_ms,
+                     .bad_until_ms = s->bad_until_ms};
+}
+
+static int64_t wants_ms(int node)
+{
+    const station_t *s = &sim.stations[node];
+    if (!s->up)
+        return s->up_ms;
+    int64_t next = wire_due_ms(node);
+    next = s->due_ms < next ? s->due_ms : next;
+    next = next > s->ran_ms ? next : s->ran_ms + 1;
+    if (next < s->paused_ms)
+        next = s->paused_ms;
+    if (s->fuse >= 0 && s->fuse_ms < next)
+        next = s->fuse_ms;
+    return next > sim.now_ms ? next : sim.now_ms;
+}
+
+static void run_node(int node)
+{
+    station_t *s = &sim.stations[node];
+    if (!s->up) {
+        bring_up(node);
+        return;
+    }
+    if (s->fuse >= 0 && sim.now_ms >= s->fuse_ms) {
+        kill_node(node);
+        return;
+    }
+    sim.node = node;
+    s->ran_ms = sim.now_ms;
+    daemon_of(node)->turn(node);
+    if (s->dying)
+        kill_node(node);
+    else
+        s->due_ms = daemon_of(node)->due_ms(node);
+}
+
+/* ---- faults ---- */
+
+static void fault_kill(int node)
+{
+    station_t *s = &sim.stations[node];
+    if (!s->up || s->fuse >= 0)
+        return;
+    s->fuse = (int)sim_between(0, 30);
+    s->fuse_ms = sim.now_ms + sim_between(1, 3000);
+    s->down_ms = sim_chance(6000) ? sim_between(100, 4000) : sim_between(4000, 20000);
+    s->lose_host = node >= WORKER && sim_chance(2500);
+}
+
+static void fault_kill_any(void)
+{
+    fault_kill((int)sim_between(0, SIM_NODES - 1));
+}
+
+static void fault_kill_worker(void)
+{
+    fault_kill(WORKER + (int)sim_between(0, SIM_WORKERS - 1));
+}
+
+static void fault_kill_all(void)
+{
+    for (int node = 0; node < SIM_NODES; node++)
+        fault_kill(node);
+}
+
+static void fault_pause(void)
+{
+    int node = (int)sim_between(0, SIM_NODES - 1);
+    int64_t ms = sim_between(500, 25000);
+    sim.stations[node].paused_ms = sim.now_ms + ms;
+    if (node >= WORKER)
+        note_silence(node, ms);
+    sim_trace("%s: stopped for %" PRId64 " ms", name_of(node), ms);
+}
+
+static void cut(int from, int to, int64_t ms, bool loses)
+{
+    sim.links[from][to].cut_ms = sim.now_ms + ms;
+    sim.links[from][to].cut_loses = loses;
+    sim_trace("cut from %s to %s for %" PRId64 " ms%s", name_of(from), name_of(to), ms,
+              loses ? ", losing" : "");
+}
+
+static void fault_cut(void)
+{
+    static const node_t ends[][2] = {{INGEST, BROKER}, {INGEST, TRACKER}, {BROKER, TRACKER},
+                                     {WORKER, BROKER}, {WORKER, BROKER},  {WORKER, TRACKER},
+                                     {WORKER, TRACKER}};
+    const node_t *pair = ends[sim_between(0, sizeof ends / sizeof *ends - 1)];
+    int a = (int)pair[0], b = (int)pair[1];
+    int64_t ms = sim_between(500, 25000), ways = sim_between(1, 3);
+    bool loses = sim_chance(5000);
+    if (a == WORKER) {
+        a += (int)sim_between(0, SIM_WORKERS - 1);
+        note_silence(a, ms);
+    }
+    if (ways & 1)
+        cut(a, b, ms, loses);
+    if (ways & 2)
+        cut(b, a, ms, loses);
+}
+
+static void fault_reset(void)
+{
+    int a = (int)sim_between(0, SIM_NODES - 1), b = (int)sim_between(0, SIM_NODES - 1);
+    sim_trace("reset between %s and %s", name_of(a), name_of(b));
+    wire_reset_link(a, b);
+}
+
+static void fault_database(void)
+{
+    sim.db_away_ms = sim.now_ms + sim_between(200, 20000);
+    sim_trace("the database is away for %" PRId64 " ms", sim.db_away_ms - sim.now_ms);
+}
+
+static void fault_commit(void)
+{
+    sim.commit_unknown = true;
+}
+
+static void fault_hand_over(void)
+{
+    sim.skip_pushes = (int)sim_between(1, 3);
+}
+
+static void fault_slow_link(void)
+{
+    int a = (int)sim_between(0, SIM_NODES - 1), b = (int)sim_between(0, SIM_NODES - 1);
+    sim.links[a][b].delay_ms = sim_between(0, 800);
+}
+
+static void (*const faults[])(void) = {
+    fault_kill_any, fault_kill_any, fault_kill_worker, fault_kill_worker, fault_kill_all,
+    fault_pause,    fault_pause,    fault_cut,         fault_cut,         fault_cut,
+    fault_reset,    fault_database, fault_commit,      fault_hand_over,   fault_slow_link,
+};
+
+/* ---- a run ---- */
+
+static void set_up(uint64_t seed, mutant_t mutant)
+{
+    sim = (sim_t){.seed = seed, .random = seed * 2 + 1, .mutant = mutant};
+    sim.loss = sim_chance(3000) ? (unsigned)sim_between(10, 500) : 0;
+    sim.doubling = sim_chance(3000) ? 2000 : 0;
+    sim.bad_calls = sim_chance(6000) ? (unsigned)sim_between(5, 60) : 0;
+    sim.delivery_count = (size_t)sim_between(3, SIM_DELIVERIES);
+    for (size_t i = 0; i < sim.delivery_count; i++) {
+        delivery_t *d = &sim.deliveries[i];
+        for (size_t at = 0; at < 15; at++)
+            d->id.b[at] = (uint8_t)sim_random();
+        d->id.b[15] = (uint8_t)i;
+        d->credential = (int)sim_between(0, SIM_CREDENTIALS - 1);
+        d->born_ms = sim_between(100, FAULTS_MS / 2);
+    }
+    for (int a = 0; a < SIM_NODES; a++)
+        for (int b = 0; b < SIM_NODES; b++)
+            sim.links[a][b].delay_ms = sim_chance(500) ? sim_between(0, 200) : 0;
+    for (int node = 0; node < SIM_NODES; node++) {
+        sim.stations[node].up_ms = sim_between(0, 2000);
+        sim.stations[node].skew_ms = sim_between(1000000, 100000000);
+        sim.stations[node].fuse = -1;
+        sim.stations[node].bad_until_ms = -1;
+        if (node >= WORKER)
+            worker_lose_file(node);
+    }
+    db_reset();
+}
+
+static void be_quiet(void)
+{
+    sim.quiet = true;
+    sim.loss = sim.doubling = sim.bad_calls = 0;
+    sim.commit_unknown = false;
+    sim.skip_pushes = 0;
+    for (int a = 0; a < SIM_NODES; a++)
+        for (int b = 0; b < SIM_NODES; b++)
+            sim.links[a][b].delay_ms = 0;
+    sim_trace("faults are over");
+}
+
+/* Let every daemon run until that time. */
+static void run_until(int64_t end_ms)
+{
+    while (!sim.failed) {
+        int next = 0;
+        for (int node = 1; node < SIM_NODES; node++)
+            if (wants_ms(node) < wants_ms(next))
+                next = node;
+        if (wants_ms(next) > end_ms)
+            break;
+        sim.now_ms = wants_ms(next);
+        run_node(next);
+    }
+    sim.now_ms = end_ms;
+}
+
+static bool is_over(void)
+{
+    for (size_t i = 0; i < sim.delivery_count; i++)
+        if (!db_is_settled(i))
+            return false;
+    for (int node = 0; node < SIM_NODES; node++)
+        if (!sim.stations[node].up || sim.stations[node].fuse >= 0 ||
+            sim.stations[node].paused_ms > sim.now_ms)
+            return false;
+    for (int node = WORKER; node < SIM_NODES; node++)
+        if (!worker_is_empty(node))
+            return false;
+    return tracker_is_empty();
+}
+
+static void check_end(void)
+{
+    char text[128];
+    for (size_t i = 0; i < sim.delivery_count; i++) {
+        const delivery_t *d = &sim.deliveries[i];
+        bool yes = false, known = false;
+        for (size_t n = 0; n < d->arrival_count; n++) {
+            const arrival_t *a = &d->arrivals[n];
+            yes = yes || a->answer == ANSWER_YES;
+            known = known || (a->answer == ANSWER_YES && a->told);
+        }
+        if (!db_is_settled(i))
+            sim_fail("delivery %zu is still %s", i, db_describe(i, text, sizeof text));
+        if (db_is_delivered(i) && !yes)
+            sim_fail("delivery %zu is delivered, the destination knows nothing of it", i);
+        if (known && !db_took_success(i))
+            sim_fail("delivery %zu arrived, yet it is %s", i, db_describe(i, text, sizeof text));
+    }
+    for (int node = WORKER; node < SIM_NODES; node++)
+        if (!sim.failed && !worker_is_empty(node))
+            sim_fail("%s still holds something", name_of(node));
+    if (!sim.failed && !tracker_is_empty())
+        sim_fail("the tracker still holds something");
+    if (!sim.failed && !broker_is_empty())
+        sim_fail("the broker still holds something");
+}
+
+static void tear_down(void)
+{
+    for (int node = 0; node < SIM_NODES; node++) {
+        sim.node = node;
+        sim.stations[node].dying = true;
+        if (sim.stations[node].up)
+            daemon_of(node)->stop(node);
+    }
+    wire_reset();
+}
+
+bool sim_run(uint64_t seed, mutant_t mutant)
+{
+    set_up(seed, mutant);
+    int64_t count = sim_between(0, FAULTS_MAX), at_ms = 0;
+    for (int64_t left = count; left > 0 && !sim.failed; left--) {
+        at_ms += sim_between(0, INT64_C(2) * FAULTS_MS / (count + 1));
+        run_until(at_ms);
+        faults[sim_between(0, sizeof faults / sizeof *faults - 1)]();
+    }
+    run_until(at_ms > FAULTS_MS ? at_ms : FAULTS_MS);
+    be_quiet();
+    int64_t end_ms = sim.now_ms + QUIET_MS;
+    while (!sim.failed && sim.now_ms < end_ms && !is_over())
+        run_until(sim.now_ms + 1000);
+    for (end_ms = sim.now_ms + CHATTER_MS; !sim.failed && sim.now_ms < end_ms && broker_holds();)
+        run_until(sim.now_ms + 1000);
+    if (!sim.failed)
+        check_end();
+    tear_down();
+    return !sim.failed;
+}
