@@ -77,7 +77,8 @@ static int take_singles(door_t *door, const struct mg_request_info *info, plumb_
         const struct mg_header *h = &info->http_headers[i];
         for (size_t s = 0; s < PLUMB_COUNT(singles); s++) {
             const char **member = (const char **)((char *)door + singles[s].member);
-            if (strcasecmp(h->name, singles[s].name) != 0)
+            if ((h->name[0] | 0x20) != (singles[s].name[0] | 0x20) ||
+                strcasecmp(h->name, singles[s].name) != 0)
                 continue;
             if (*member != NULL)
                 return plumb_err_set(err, PLUMB_E_BAD_REQUEST, "more than one %s", singles[s].name);

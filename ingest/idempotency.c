@@ -57,7 +57,10 @@ static int replay_with(request_t *request, reader_t *reader, replay_t *replay, p
         rc = store_forget_answer(reader, account, route, key, life_ms, err);
     } else if (rc == 0 && stored.is_there) {
         *replay = REPLAY_ANSWERED;
-        shape_hash(hash, &request->lead, &request->json, &request->plain);
+        rc = shape_hash(hash, &request->lead, &request->json, &request->plain, &request->message,
+                        err);
+        if (rc < 0)
+            return rc;
         if (memcmp(hash, stored.body_hash, sizeof hash) != 0)
             answer_problem(request, PLUMB_E_IDEMPOTENCY, SOURCE_HEADER, "Idempotency-Key",
                            "the key was used for another body");

@@ -213,9 +213,10 @@ static int prepare(making_t *m, plumb_err_t *err)
     const quiz_t *quiz = m->request->quiz;
     request_t *request = m->request;
     prepared_clear(&request->prepared);
-    if (request->door.idempotency_key != NULL) /* what was sent, before the server adds to it */
-        shape_hash(m->body_hash, m->lead, &request->json, &request->plain);
     int rc = stamp(m, err);
+    if (rc == 0 && request->door.idempotency_key != NULL)
+        rc = shape_hash(m->body_hash, m->lead, &request->json, &request->plain, &request->message,
+                        err);
     if (rc == 0)
         rc = seal_lead(m, err);
     for (size_t i = 0; rc == 0 && i < quiz->target_count; i++)

@@ -81,6 +81,8 @@ bool negotiate_body(const char *content_type)
 {
     if (content_type == NULL)
         return false;
+    if (strcmp(content_type, JSONAPI_TYPE) == 0)
+        return true;
     entry_t e = {content_type, content_type + strlen(content_type)};
     range_t r = read_range(&e);
     return r.jsonapi && !r.foreign && e.at == e.end;
@@ -88,6 +90,8 @@ bool negotiate_body(const char *content_type)
 
 bool negotiate_accept(const char *accept)
 {
+    if (strcmp(accept, JSONAPI_TYPE) == 0)
+        return true;
     entry_t e = {accept, accept + strlen(accept)};
     skip_blanks(&e);
     if (e.at == e.end)

@@ -58,15 +58,15 @@ static int read_digits(number_t *n, const char *text, size_t length, plumb_err_t
 {
     for (size_t i = 0; i < length;) {
         char c = text[i];
-        size_t skip = separator(text + i, length - i);
+        size_t skip = 1;
         if (c >= '0' && c <= '9') {
             if (n->count == DIGITS_MAX)
                 return refuse(err, "too many digits for a phone number");
             n->digits[n->count++] = c;
-            skip = 1;
         } else if (c == '+' && n->count == 0 && !n->plus) {
             n->plus = true;
-            skip = 1;
+        } else {
+            skip = separator(text + i, length - i);
         }
         if (skip == 0)
             return refuse(err, "not a phone number: holds more than digits, + and separators");

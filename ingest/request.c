@@ -55,7 +55,7 @@ void request_begin(request_t *request, struct mg_connection *conn)
     request->quiz = NULL;
     request->is_head = request->body_read = false;
     request->identity = (identity_t){.scopes = 0};
-    request->source = (source_t){.text = ""};
+    request->source = (source_t){{0}};
     request->answer.status = 0;
     request->answer.type = NULL;
     request->answer.closes = false;

@@ -23,10 +23,9 @@ typedef struct answer {
     plumb_buf_t body;
 } answer_t;
 
-/* The client's address: for limits, and for people. */
+/* The client's address, for limits. */
 typedef struct source {
     uint8_t address[16]; /* IPv4 mapped; of IPv6 the first 64 bits */
-    char text[48];
 } source_t;
 
 typedef struct request {

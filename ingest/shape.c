@@ -99,14 +99,14 @@ static void take_address(const reading_t *r, const plumb_attr_t *attr, plumb_sli
     uint8_t address[16];
     if (text.length < sizeof copy)
         memcpy(copy, text.data, text.length);
-    int family = strlen(copy) != text.length || text.length == 0 ? 0
-                 : inet_pton(AF_INET, copy, address) == 1        ? AF_INET
-                 : inet_pton(AF_INET6, copy, address) == 1       ? AF_INET6
-                                                                 : 0;
-    if (family == 0 || inet_ntop(family, address, written, sizeof written) == NULL)
-        invalid(r, attr, "not an IPv4 or IPv6 address");
-    else
+    bool is_whole = text.length > 0 && strlen(copy) == text.length;
+    if (is_whole && inet_pton(AF_INET, copy, address) == 1) /* that takes one spelling only */
+        *value = text;
+    else if (is_whole && inet_pton(AF_INET6, copy, address) == 1 &&
+             inet_ntop(AF_INET6, address, written, sizeof written) != NULL)
         *value = keep(r->texts, written, strlen(written));
+    else
+        invalid(r, attr, "not an IPv4 or IPv6 address");
 }
 
 static void take_status(const reading_t *r, const plumb_attr_t *attr, plumb_slice_t *value,
@@ -335,34 +335,36 @@ void shape_normalise(plumb_lead_t *lead, plumb_buf_t *texts, problems_t *problem
 
 /* ---- the canonical body ---- */
 
-/* The name counts, not the row: the table may grow while answers are kept. */
-static void hash_value(crypto_generichash_state *state, const plumb_attr_t *attr, const void *data,
-                       size_t length)
+/* Append one value.  The name counts, not the row: the table may grow while answers are kept. */
+static void put_value(plumb_buf_t *out, const plumb_attr_t *attr, const void *data, size_t length)
 {
     uint64_t size = length;
-    crypto_generichash_update(state, (const uint8_t *)attr->name, strlen(attr->name) + 1);
-    crypto_generichash_update(state, (const uint8_t *)&size, sizeof size);
-    crypto_generichash_update(state, data, length);
+    plumb_buf_put(out, attr->name, strlen(attr->name) + 1);
+    plumb_buf_put(out, &size, sizeof size);
+    plumb_buf_put(out, data, length);
 }
 
-void shape_hash(uint8_t hash[SHAPE_HASH], const plumb_lead_t *lead, const plumb_json_t *json,
-                plumb_buf_t *scratch)
+int shape_hash(uint8_t hash[SHAPE_HASH], const plumb_lead_t *lead, const plumb_json_t *json,
+               plumb_buf_t *all, plumb_buf_t *scratch, plumb_err_t *err)
 {
-    crypto_generichash_state state;
+    static const uint8_t key[crypto_shorthash_siphashx24_KEYBYTES] = {0};
     uint8_t digest[CANONICAL_DIGEST];
     uint32_t attributes = plumb_json_member(json, plumb_json_member(json, 0, "data"), "attributes");
-    crypto_generichash_init(&state, NULL, 0, SHAPE_HASH);
+    plumb_buf_clear(all);
     for (int i = 0; i < PLUMB_LEAD_ATTRS; i++) {
         const plumb_attr_t *attr = &plumb_lead_attrs[i];
         const plumb_slice_t *value = &lead->value[i];
         if (value->data == NULL || (attr->flags & PLUMB_ATTR_CREATE) == 0)
             continue;
         if (attr->type != PLUMB_ATTR_JSON) {
-            hash_value(&state, attr, value->data, value->length);
+            put_value(all, attr, value->data, value->length);
             continue;
         }
         canonical_digest(digest, json, plumb_json_member(json, attributes, attr->name), scratch);
-        hash_value(&state, attr, digest, sizeof digest);
+        put_value(all, attr, digest, sizeof digest);
     }
-    crypto_generichash_final(&state, hash, SHAPE_HASH);
+    if (all->failed || scratch->failed)
+        return plumb_err_set(err, PLUMB_E_MEMORY, "hash a lead");
+    crypto_shorthash_siphashx24(hash, (const uint8_t *)all->data, all->length, key);
+    return 0;
 }

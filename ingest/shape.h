@@ -19,11 +19,12 @@ bool shape_read(plumb_lead_t *lead, plumb_json_t *json, plumb_buf_t *texts, cons
 void shape_normalise(plumb_lead_t *lead, plumb_buf_t *texts, problems_t *problems);
 
 /* Hash of what the document says, whatever its spelling: order of members, blanks, escapes and
- * separators in phone numbers do not count. `json` is what shape_read filled; `scratch` is memory.
- */
-#define SHAPE_HASH 32
-void shape_hash(uint8_t hash[SHAPE_HASH], const plumb_lead_t *lead, const plumb_json_t *json,
-                plumb_buf_t *scratch);
+ * separators in phone numbers do not count. It tells a sender's repeat from another lead of the
+ * same sender, so it need not withstand who looks for collisions.  `json` is what shape_read
+ * filled; `all` and `scratch` are memory, and hold personal data afterwards. */
+#define SHAPE_HASH 16
+int shape_hash(uint8_t hash[SHAPE_HASH], const plumb_lead_t *lead, const plumb_json_t *json,
+               plumb_buf_t *all, plumb_buf_t *scratch, plumb_err_t *err);
 
 /* "/data/attributes/<name>" in `out`. */
 #define POINTER_MAX 320

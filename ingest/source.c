@@ -28,16 +28,12 @@ static bool parse(const char *text, size_t length, struct sockaddr_storage *addr
 
 static void set(source_t *source, const struct sockaddr_storage *address)
 {
-    const struct sockaddr_in *v4 = (const struct sockaddr_in *)address;
-    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)address;
     memset(source->address, 0, sizeof source->address);
     if (address->ss_family == AF_INET) {
         source->address[10] = source->address[11] = 0xFF;
-        memcpy(source->address + 12, &v4->sin_addr, 4);
-        inet_ntop(AF_INET, &v4->sin_addr, source->text, sizeof source->text);
+        memcpy(source->address + 12, &((const struct sockaddr_in *)address)->sin_addr, 4);
     } else {
-        memcpy(source->address, &v6->sin6_addr, 8);
-        inet_ntop(AF_INET6, &v6->sin6_addr, source->text, sizeof source->text);
+        memcpy(source->address, &((const struct sockaddr_in6 *)address)->sin6_addr, 8);
     }
 }
 
@@ -67,6 +63,8 @@ void source_find(request_t *request)
     if (!parse(info->remote_addr, strlen(info->remote_addr), &address))
         return;
     set(&request->source, &address);
+    if (in->proxy_count == 0)
+        return;
     int hops = 0;
     for (int i = info->num_headers - 1; i >= 0 && is_proxy(in, &address); i--) {
         const char *list = info->http_headers[i].value, *end = list + strlen(list);

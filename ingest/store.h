@@ -6,6 +6,7 @@
 #include "lead.h"
 #include "readers.h"
 #include "resource.h"
+#include "shape.h"
 #include "token.h"
 
 /* Statements whose text is made of tables, once. */
@@ -30,7 +31,7 @@ int store_targets(const store_t *store, reader_t *reader, plumb_vault_t *vault, 
 
 typedef struct stored_answer {
     bool is_there, is_fresh; /* not older than its life */
-    uint8_t body_hash[32];
+    uint8_t body_hash[SHAPE_HASH];
     plumb_uuid_t lead;
     int64_t created_ms; /* the lead's, as it was answered */
     int status;
