@@ -4,6 +4,7 @@
 #include "credential.h"
 #include "migrate.h"
 
+#include <czmq.h>
 #include <ftw.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -84,6 +85,8 @@ account_t *account_new(void)
 {
     account_t *a = calloc(1, sizeof *a);
     plumb_err_t err = {.text = "out of memory"};
+    zsys_handler_set(NULL); /* as a daemon does before it has threads */
+    need("ZeroMQ", zsys_init() == NULL ? -1 : 0, &err);
     plumb_migrated_t done;
     need("account", a == NULL ? -1 : 0, &err);
     snprintf(a->dir, sizeof a->dir, "/tmp/plumb-account-XXXXXX");

@@ -118,6 +118,10 @@ static const struct {
      {.attempt = 1, .outcome = PLUMB_OUT_bug, .blamed = true}, STATE_PENDING, REASON_NONE, VERDICT_COUNTED, 10000, 1, 1, 0, EVENT_NONE},
     {"blamed twice", {.state = STATE_QUEUED, .attempt = 2, .tries = 1, .crashes = 1, .deadline_ms = FAR},
      {.attempt = 2, .outcome = PLUMB_OUT_bug, .blamed = true}, STATE_FAILED, REASON_BUG, VERDICT_COUNTED, 0, 2, 2, 0, EVENT_FAILED},
+    {"blamed once, its answer unknown", {.state = STATE_QUEUED, .attempt = 1, .deadline_ms = FAR},
+     {.attempt = 1, .outcome = PLUMB_OUT_ambiguous, .blamed = true, .resend = true}, STATE_PENDING, REASON_NONE, VERDICT_COUNTED, 10000, 0, 1, 0, EVENT_NONE},
+    {"blamed twice, its answer unknown", {.state = STATE_QUEUED, .attempt = 2, .crashes = 1, .deadline_ms = FAR},
+     {.attempt = 2, .outcome = PLUMB_OUT_ambiguous, .blamed = true, .resend = true}, STATE_FAILED, REASON_BUG, VERDICT_COUNTED, 0, 0, 2, 0, EVENT_FAILED},
     {"blamed before, an honest bug now", {.state = STATE_QUEUED, .attempt = 2, .tries = 1, .crashes = 1, .deadline_ms = FAR},
      {.attempt = 2, .outcome = PLUMB_OUT_bug}, STATE_PENDING, REASON_NONE, VERDICT_COUNTED, 60000, 2, 1, 0, EVENT_NONE},
 };

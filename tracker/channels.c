@@ -24,9 +24,12 @@ void channels_note(tracker_t *t, const plumb_note_t *note)
     if (c->count == CHANNELS_WAITING || note->text.data == NULL ||
         note->text.length > CHANNELS_TEXT_MAX)
         return;
-    char *text = strndup(note->text.data, note->text.length);
-    if (text != NULL)
-        c->texts[c->count++] = text;
+    char *text = malloc(note->text.length + 1);
+    if (text == NULL)
+        return;
+    memcpy(text, note->text.data, note->text.length); /* nothing ends it within the frame */
+    text[note->text.length] = '\0';
+    c->texts[c->count++] = text;
 }
 
 static bool is_code(const char *code)

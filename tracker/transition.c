@@ -168,16 +168,20 @@ static void count_failure(credential_row_t *c, const attempt_result_t *result, t
 
 /* ---- results ---- */
 
+/* Whoever crashed a worker's plugin twice is parked, whatever became of its call.  True: it was. */
+static bool apply_blame(delivery_row_t *row, const attempt_result_t *result, transition_t *t)
+{
+    if (!result->blamed || ++row->crashes < CRASHES_MAX)
+        return false;
+    fail(row, t, REASON_BUG);
+    return true;
+}
+
 static void apply_try(delivery_row_t *row, const credential_row_t *credential,
                       const attempt_result_t *result, const retry_policy_t *policy, transition_t *t,
                       int64_t now_ms, uint32_t chance)
 {
-    row->tries++;
-    if (result->outcome == PLUMB_OUT_bug && result->blamed)
-        row->crashes++;
-    if (row->crashes >= CRASHES_MAX)
-        fail(row, t, REASON_BUG);
-    else if (row->tries > policy->count)
+    if (row->tries > policy->count)
         fail(row, t, REASON_RETRIES);
     else
         wait_for(row, credential, t, wait_of(policy, row->tries - 1, floor_of(result), chance),
@@ -203,6 +207,10 @@ static void apply_failure(delivery_row_t *row, const credential_row_t *credentia
                           const attempt_result_t *result, const retry_policy_t *policy,
                           transition_t *t, int64_t now_ms, uint32_t chance)
 {
+    if (result->outcome == PLUMB_OUT_retry || result->outcome == PLUMB_OUT_bug)
+        row->tries++;
+    if (apply_blame(row, result, t))
+        return;
     switch (result->outcome) {
     case PLUMB_OUT_retry:
     case PLUMB_OUT_bug:
