@@ -121,7 +121,7 @@ class Bench:
             self.channel("resume")
 
     def fresh(self):
-        self.p.sql("TRUNCATE leads, deliveries, attempts, events, idempotency")
+        self.p.forget()
         script = SOURCE / "bench" / "ceiling.sql"
         subprocess.run(["psql", self.p.info["database"], "-Xq", "-f", str(script)], check=True,
                        stderr=subprocess.DEVNULL)

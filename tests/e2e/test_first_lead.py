@@ -81,7 +81,7 @@ def test():
     with Pipeline() as p:
         refuses(p)
         check(p.count("SELECT count(*) FROM leads WHERE NOT is_test") <= 1, "a refused lead was stored")
-        p.sql("TRUNCATE leads, deliveries, attempts, idempotency")
+        p.forget()
         document, location, answer = travels(p)
         repeats(p, document, location, answer)
         hides(p)
