@@ -15,7 +15,6 @@
 #include <string.h>
 
 #define ENTRIES 4096
-#define STALE_MAX_MS 5000 /* an old entry serves so long while another thread reads the new one */
 
 typedef struct entry {
     cell_t cell;
@@ -140,17 +139,18 @@ static entry_t *entry_of(catalog_t *c, const plumb_uuid_t *account, const plumb_
     return e;
 }
 
-/* The entry, if it may be used; `*wants`: this thread is to read it anew. */
+/* The entry, if it may be used; `*wants`: this thread is to read it anew.  One thread does so from
+ * half its life on while the others use it, so that under load it never runs out. */
 static quiz_t *look(catalog_t *c, const plumb_uuid_t *account, const plumb_uuid_t *id, bool *wants)
 {
     int64_t now = plumb_mono_ms();
     pthread_mutex_lock(&c->lock);
     entry_t *e = entry_of(c, account, id);
     int64_t age = e->quiz == NULL ? INT64_MAX : now - e->quiz->loaded_ms;
-    bool usable = age < c->life_ms || (e->loading && age < STALE_MAX_MS);
+    bool usable = age < c->life_ms;
     e->cell.used = now;
-    *wants = !usable;
-    if (!usable)
+    *wants = !usable || (age >= c->life_ms / 2 && !e->loading);
+    if (*wants)
         e->loading = true;
     quiz_t *quiz = usable ? e->quiz : NULL;
     if (quiz != NULL)
@@ -180,10 +180,15 @@ int catalog_quiz(catalog_t *catalog, const plumb_uuid_t *account, const plumb_uu
                  quiz_t **quiz, plumb_err_t *err)
 {
     bool wants;
+    quiz_t *fresh = NULL;
     *quiz = look(catalog, account, id, &wants);
     if (!wants)
         return 0;
-    int rc = load(catalog, account, id, quiz, err);
-    keep(catalog, account, id, *quiz);
+    int rc = load(catalog, account, id, &fresh, err);
+    keep(catalog, account, id, fresh);
+    if (rc < 0 && *quiz != NULL) /* its life is not over yet */
+        return 0;
+    catalog_release(*quiz);
+    *quiz = fresh;
     return rc;
 }
