@@ -32,15 +32,11 @@ static void closed_beat(world_t *w) /* lives, takes nothing */
 
 static int set_up(void **state)
 {
-    static const char *const settings[] = {"retry.schedule=300ms",
-                                           "retry.jitter=0",
-                                           "broker.epoch_dead=2s",
-                                           "tracker.census_wait=500ms",
-                                           "tracker.audit_after=300ms",
-                                           "tracker.audit_every=400ms",
-                                           "worker.fence=2s",
-                                           "broker.worker_dead=4s",
-                                           NULL};
+    static const char *const settings[] = {"retry.schedule=300ms",      "retry.jitter=0",
+                                           "broker.epoch_dead=2s",      "tracker.census_wait=500ms",
+                                           "tracker.audit_after=300ms", "tracker.audit_every=400ms",
+                                           "worker.ping_every=300ms",   "worker.fence=1s",
+                                           "broker.worker_dead=2s",     NULL};
     world_t *w = world_new(settings);
     account_sql(w->account, "INSERT INTO channels (code, title, version, fields, limits, present) "
                             "VALUES ('webhooks', 'W', '1', '[]', '{\"resends\": true}', true)");
