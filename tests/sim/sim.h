@@ -58,7 +58,6 @@ typedef enum mutant {
 typedef enum answer { ANSWER_YES, ANSWER_NO, ANSWER_NONE } answer_t;
 
 typedef struct arrival {
-    int64_t at_ms;
     uint32_t attempt;
     int worker;
     answer_t answer;
@@ -108,7 +107,6 @@ typedef struct sim {
     mutant_t mutant;
     int64_t now_ms;
     int node;           /* whose code runs */
-    bool quiet;         /* faults are over */
     unsigned loss;      /* frames of 10,000 */
     unsigned doubling;  /* results of 10,000 that come twice */
     unsigned bad_calls; /* calls of 100 that the destination does not take at once */
@@ -158,15 +156,18 @@ void wire_connect(int node);
 /* An act that others, or the disk, can see.  True: it does not happen, its process is dead. */
 bool sim_acts(int node);
 
-/* ---- the destination (world.c) ---- */
+/* ---- destination.c ---- */
 
 delivery_t *sim_delivery(const plumb_uuid_t *id);
 /* The first byte of a call has left. */
-arrival_t *sim_arrives(const plumb_ticket_t *ticket, int worker, answer_t answer);
+void sim_arrives(const plumb_ticket_t *ticket, int worker, answer_t answer);
 /* A worker has noted in its flight file what came of it. */
 void sim_noted(const plumb_ticket_t *ticket, int worker);
 /* The worker has let go of that. */
 void sim_acked(const plumb_ticket_t *ticket, int worker);
+/* A worker dies: answers to its open calls are known to nobody.  Its host is lost: nor is this. */
+void sim_excuse_open(int node);
+void sim_forget(const plumb_ticket_t *ticket, int worker);
 /* The tracker has queued another attempt; `ticket` is the one before. */
 void sim_handed_over(const plumb_ticket_t *ticket);
 /* The tracker has recorded that the attempt may have been sent, since its worker fell silent. */
