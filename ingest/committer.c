@@ -186,6 +186,16 @@ static void settle_all(prepared_t *const *group, size_t count, commit_verdict_t 
         settle(group[i], verdict);
 }
 
+/* A database without our schema is as good as none: it is no fault of the leads. */
+static int connect_store(committer_t *c, int64_t timeout_ms, int64_t *now_ms, plumb_err_t *err)
+{
+    int rc = commit_store_connect(&c->store, timeout_ms, now_ms, err);
+    if (rc == 0 || rc == -PLUMB_E_DB_AWAY)
+        return rc;
+    plumb_err_t why = *err;
+    return plumb_err_set(err, PLUMB_E_DB_AWAY, "%s", why.text);
+}
+
 /* Run the statement; what another transaction's lock or a deadlock broke off is tried again. */
 static int run_group(committer_t *c, prepared_t *const *group, size_t count, bool *known,
                      plumb_err_t *err)
@@ -193,7 +203,7 @@ static int run_group(committer_t *c, prepared_t *const *group, size_t count, boo
     int64_t began_ms = plumb_mono_ms();
     for (int try = 1;; try++) {
         int64_t now_ms = 0, timeout_ms = c->all->conf->commit_timeout;
-        int rc = commit_store_connect(&c->store, timeout_ms, &now_ms, err);
+        int rc = connect_store(c, timeout_ms, &now_ms, err);
         int64_t began_us = plumb_mono_us();
         if (rc == 0)
             rc = commit_store_run(&c->store, group, count, known, &now_ms, timeout_ms, err);

@@ -8,7 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KEPT_MAX 65536 /* of a buffer between requests: one large lead must not stay for ever */
+/* Kept between requests; one large lead must not hold its memory for ever, times all threads. */
+#define KEPT_MAX 16384
+#define KEPT_NODES 512
 
 request_t *request_new(ingest_t *ingest)
 {
@@ -18,11 +20,25 @@ request_t *request_new(ingest_t *ingest)
     return r;
 }
 
-/* The buffers that may hold personal data or secrets. */
-static void private_buffers(request_t *r, plumb_buf_t *list[8])
+/* All buffers of a request; most of them hold personal data at one time or another. */
+enum { BUFFERS = 14 };
+static void buffers_of(request_t *r, plumb_buf_t *list[BUFFERS])
 {
-    plumb_buf_t *all[8] = {&r->body,    &r->texts,       &r->plain,         &r->out,
-                           &r->message, &r->answer.body, &r->prepared.jobs, NULL};
+    plumb_buf_t *const all[] = {&r->answer.headers,
+                                &r->answer.body,
+                                &r->problems.json,
+                                &r->out,
+                                &r->body,
+                                &r->texts,
+                                &r->trace,
+                                &r->plain,
+                                &r->sealed_key,
+                                &r->sealed,
+                                &r->message,
+                                &r->prepared.record,
+                                &r->prepared.deliveries,
+                                &r->prepared.jobs};
+    _Static_assert(sizeof all == BUFFERS * sizeof *all, "every buffer is listed");
     memcpy(list, all, sizeof all);
 }
 
@@ -30,19 +46,12 @@ void request_destroy(request_t **request)
 {
     if (request == NULL || *request == NULL)
         return;
-    request_t *r = *request;
-    plumb_buf_t *list[8];
-    private_buffers(r, list);
-    for (int i = 0; list[i] != NULL; i++)
+    plumb_buf_t *list[BUFFERS];
+    buffers_of(*request, list);
+    for (int i = 0; i < BUFFERS; i++)
         plumb_buf_wipe(list[i]);
-    plumb_buf_fini(&r->answer.headers);
-    problems_fini(&r->problems);
-    plumb_json_fini(&r->json);
-    plumb_buf_fini(&r->trace);
-    plumb_buf_fini(&r->sealed_key);
-    plumb_buf_fini(&r->sealed);
-    prepared_fini(&r->prepared);
-    free(r);
+    plumb_json_fini(&(*request)->json);
+    free(*request);
     *request = NULL;
 }
 
@@ -66,16 +75,18 @@ void request_begin(request_t *request, struct mg_connection *conn)
 
 void request_end(request_t *request)
 {
-    plumb_buf_t *list[8];
+    plumb_buf_t *list[BUFFERS];
     catalog_release(request->quiz);
     request->quiz = NULL;
-    private_buffers(request, list);
-    for (int i = 0; list[i] != NULL; i++) {
+    buffers_of(request, list);
+    for (int i = 0; i < BUFFERS; i++) {
         if (list[i]->capacity > KEPT_MAX)
             plumb_buf_wipe(list[i]);
         else
             plumb_buf_clear(list[i]);
     }
+    if (request->json.capacity > KEPT_NODES)
+        plumb_json_fini(&request->json);
 }
 
 /* ---- answers ---- */

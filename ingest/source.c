@@ -33,7 +33,8 @@ static void set(source_t *source, const struct sockaddr_storage *address)
         source->address[10] = source->address[11] = 0xFF;
         memcpy(source->address + 12, &((const struct sockaddr_in *)address)->sin_addr, 4);
     } else {
-        memcpy(source->address, &((const struct sockaddr_in6 *)address)->sin6_addr, 8);
+        const struct in6_addr *v6 = &((const struct sockaddr_in6 *)address)->sin6_addr;
+        memcpy(source->address, v6, IN6_IS_ADDR_V4MAPPED(v6) ? 16 : 8);
     }
 }
 

@@ -334,6 +334,33 @@ static void walls(void **state)
     http_answer_fini(&revoked);
 }
 
+/* ---- guessers ---- */
+
+/* The last: it keeps this address out. */
+static void keeps_guessers_out(void **state)
+{
+    world_t *w = *state;
+    static const char ghost[] = "/api/v1/leads/0190c9d2-0000-7000-8000-000000000000";
+    http_answer_t good = ask(w, "GET", ghost, "", NULL);
+    int refused = 0;
+    assert_int_equal(good.status, 404);
+    for (int i = 0; i < 20; i++) {
+        http_answer_t guess = http_exchange(w->port, "GET", ghost,
+                                            "Authorization: Bearer abcdefghijkl.guess\r\n", NULL);
+        refused += guess.status == 429;
+        if (guess.status != 401 && guess.status != 429)
+            fail_msg("status %d", guess.status);
+        if (guess.status == 429)
+            assert_in_range(strtol(http_header(&guess, "Retry-After"), NULL, 10), 1, 60);
+        http_answer_fini(&guess);
+    }
+    assert_in_range(refused, 10, 19);
+    http_answer_t still = ask(w, "GET", ghost, "", NULL); /* a good token is known, and goes on */
+    assert_int_equal(still.status, 404);
+    http_answer_fini(&good);
+    http_answer_fini(&still);
+}
+
 /* ---- the database goes away and comes back ---- */
 
 static void survives_outage(void **state)
@@ -376,9 +403,13 @@ static void survives_outage(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(takes_and_shows), cmocka_unit_test(makes_deliveries),
-        cmocka_unit_test(refuses),         cmocka_unit_test(tells_all),
-        cmocka_unit_test(walls),           cmocka_unit_test(survives_outage),
+        cmocka_unit_test(takes_and_shows),
+        cmocka_unit_test(makes_deliveries),
+        cmocka_unit_test(refuses),
+        cmocka_unit_test(tells_all),
+        cmocka_unit_test(walls),
+        cmocka_unit_test(survives_outage),
+        cmocka_unit_test(keeps_guessers_out),
     };
     pg_conninfo();
     return cmocka_run_group_tests(tests, setup, teardown);

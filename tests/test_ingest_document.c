@@ -2,11 +2,14 @@
 #include "count.h"
 #include "negotiate.h"
 #include "shape.h"
+#include "source.h"
 #include "trace.h"
 
+#include <arpa/inet.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -309,6 +312,55 @@ static void traces(void **state)
     }
 }
 
+/* ---- where a request comes from ---- */
+
+static const struct {
+    const char *peer, *first, *second; /* X-Forwarded-For headers, NULL: none */
+    const char *want;
+} sources[] = {
+    {"198.51.100.7", NULL, NULL, "198.51.100.7"},
+    {"198.51.100.7", "203.0.113.9", NULL, "198.51.100.7"}, /* whoever wrote it is nobody we know */
+    {"10.0.0.1", NULL, NULL, "10.0.0.1"},
+    {"10.0.0.1", "203.0.113.9", NULL, "203.0.113.9"},
+    {"10.0.0.1", "1.2.3.4, 203.0.113.9", NULL, "203.0.113.9"},
+    {"10.0.0.1", "1.2.3.4,203.0.113.9, 10.0.0.2", NULL, "203.0.113.9"},
+    {"10.0.0.1", "1.2.3.4", "203.0.113.9 , 10.0.0.2", "203.0.113.9"},
+    {"10.0.0.1", "203.0.113.9, nonsense", NULL, "10.0.0.1"},
+    {"10.0.0.1", "nonsense, 203.0.113.9", NULL, "203.0.113.9"},
+    {"10.0.0.1", "", NULL, "10.0.0.1"},
+    {"10.0.0.1", "10.0.0.3, 10.0.0.2", NULL, "10.0.0.3"},
+    {"10.0.0.1", "2001:db8:1:2:3:4:5:6", NULL, "2001:db8:1:2::"}, /* of IPv6 the network counts */
+    {"10.0.0.1", "::ffff:203.0.113.9", NULL, "203.0.113.9"},
+};
+
+static void finds_sources(void **state)
+{
+    ingest_t *ingest = calloc(1, sizeof *ingest);
+    request_t *request = request_new(ingest);
+    (void)state;
+    assert_int_equal(
+        plumb_cidr_list("10.0.0.0/8", ingest->proxies, PLUMB_CIDRS_MAX, &ingest->proxy_count, NULL),
+        0);
+    for (size_t i = 0; i < PLUMB_COUNT(sources); i++) {
+        struct mg_request_info info = {.request_method = "GET"};
+        const char *const headers[] = {sources[i].first, sources[i].second};
+        char want[16], text[INET6_ADDRSTRLEN];
+        snprintf(info.remote_addr, sizeof info.remote_addr, "%s", sources[i].peer);
+        for (int k = 0; k < 2 && headers[k] != NULL; k++)
+            info.http_headers[info.num_headers++] =
+                (struct mg_header){"x-forwarded-for", headers[k]};
+        snprintf(text, sizeof text, "%s%s", strchr(sources[i].want, ':') == NULL ? "::ffff:" : "",
+                 sources[i].want);
+        assert_int_equal(inet_pton(AF_INET6, text, want), 1);
+        request->info = &info;
+        source_find(request);
+        if (memcmp(request->source.address, want, sizeof want) != 0)
+            fail_msg("%s, %s: want %s", sources[i].peer, sources[i].first, sources[i].want);
+    }
+    request_destroy(&request);
+    free(ingest);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -316,6 +368,7 @@ int main(void)
         cmocka_unit_test(reads_documents),  cmocka_unit_test(points),
         cmocka_unit_test(hashes),           cmocka_unit_test(negotiates),
         cmocka_unit_test(splits_queries),   cmocka_unit_test(traces),
+        cmocka_unit_test(finds_sources),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
