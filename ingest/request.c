@@ -2,6 +2,7 @@
 #include "request.h"
 
 #include "clock.h"
+#include "count.h"
 #include "log.h"
 
 #include <inttypes.h>
@@ -38,8 +39,9 @@ static void buffers_of(request_t *r, plumb_buf_t *list[BUFFERS])
                                 &r->prepared.record,
                                 &r->prepared.deliveries,
                                 &r->prepared.jobs};
-    _Static_assert(sizeof all == BUFFERS * sizeof *all, "every buffer is listed");
-    memcpy(list, all, sizeof all);
+    _Static_assert(PLUMB_COUNT(all) == BUFFERS, "every buffer is listed");
+    for (int i = 0; i < BUFFERS; i++)
+        list[i] = all[i];
 }
 
 void request_destroy(request_t **request)
