@@ -164,10 +164,13 @@ static bool tell_all(peers_t *peers)
     if (peers->lease.greeting || peers->kept->untold == 0)
         return true;
     bool good = true;
-    kept_t *kept = NULL;
-    while (good && peers->kept->untold > 0 && (kept = results_next(peers->kept, kept)) != NULL)
+    kept_t *kept = results_next(peers->kept, NULL);
+    while (good && peers->kept->untold > 0 && kept != NULL) {
+        kept_t *next = results_next(peers->kept, kept); /* what was acked goes with its DONE */
         if (!kept->told)
             good = say_done(peers, kept);
+        kept = next;
+    }
     return good;
 }
 

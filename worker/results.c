@@ -34,7 +34,9 @@ static void unlink_from(kept_t **first, kept_t **last, kept_t *kept)
 
 static void leave(results_t *r, kept_t *kept)
 {
-    if (kept->due_ms == FRESH)
+    if (kept->acked)
+        unlink_from(&r->acked_first, &r->acked_last, kept);
+    else if (kept->due_ms == FRESH)
         unlink_from(&r->fresh_first, &r->fresh_last, kept);
     else
         unlink_from(&r->sent_first, &r->sent_last, kept);
@@ -44,6 +46,7 @@ static void destroy(results_t *r, kept_t *kept)
 {
     leave(r, kept);
     r->untold -= !kept->told;
+    r->acked -= kept->acked;
     tickets_remove(&r->by_ticket, &kept->entry);
     plumb_buf_fini(&kept->frame);
     free(kept);
@@ -199,8 +202,18 @@ bool results_ack(results_t *r, const plumb_ticket_t *ticket)
     kept_t *kept = results_find(r, ticket);
     if (kept == NULL)
         return false;
+    if (kept->acked)
+        return true;
     flight_free(r->flight, kept->slot);
-    destroy(r, kept);
+    if (kept->told) {
+        destroy(r, kept);
+        return true;
+    }
+    leave(r, kept);
+    plumb_buf_fini(&kept->frame);
+    kept->acked = true;
+    r->acked++;
+    link_last(&r->acked_first, &r->acked_last, kept);
     return true;
 }
 
@@ -208,6 +221,8 @@ void results_told(results_t *r, kept_t *kept)
 {
     r->untold -= !kept->told;
     kept->told = true;
+    if (kept->acked)
+        destroy(r, kept);
 }
 
 void results_untell(results_t *r, kept_t *kept)
@@ -224,14 +239,15 @@ void results_untell_all(results_t *r)
 
 kept_t *results_next(const results_t *r, const kept_t *kept)
 {
+    kept_t *sent_or_acked = r->sent_first != NULL ? r->sent_first : r->acked_first;
     if (kept == NULL)
-        return r->fresh_first != NULL ? r->fresh_first : r->sent_first;
-    if (kept->next != NULL)
+        return r->fresh_first != NULL ? r->fresh_first : sent_or_acked;
+    if (kept->next != NULL || kept->acked)
         return kept->next;
-    return kept->due_ms == FRESH ? r->sent_first : NULL;
+    return kept->due_ms == FRESH ? sent_or_acked : r->acked_first;
 }
 
 size_t results_count(const results_t *r)
 {
-    return r->by_ticket.count;
+    return r->by_ticket.count - r->acked;
 }

@@ -18,7 +18,8 @@ typedef struct kept {
     int64_t due_ms;    /* goes out again then */
     plumb_outcome_t outcome;
     int64_t retry_after_ms;
-    bool told; /* the broker has its DONE */
+    bool told;  /* the broker has its DONE */
+    bool acked; /* recorded; it only waits for that DONE */
 } kept_t;
 
 typedef struct results {
@@ -28,7 +29,9 @@ typedef struct results {
     tickets_t by_ticket;
     kept_t *fresh_first, *fresh_last; /* never sent */
     kept_t *sent_first, *sent_last;   /* by due time, since the wait is the same for all */
-    size_t untold;                    /* DONE still to be said */
+    kept_t *acked_first, *acked_last;
+    size_t acked;
+    size_t untold; /* DONE still to be said */
 } results_t;
 
 int results_init(results_t *results, flight_t *flight, const char *worker, int64_t resend_ms,
@@ -53,16 +56,17 @@ void results_sent(results_t *results, kept_t *kept, int64_t now_ms);
 /* When the next one is due; INT64_MAX: none. */
 int64_t results_due_ms(const results_t *results);
 
-/* Recorded: forget it.  False: not ours. */
+/* Recorded: forget it, once the broker has its DONE: a HELLO that did not list it would make the
+ * broker give the job out again.  False: not ours. */
 bool results_ack(results_t *results, const plumb_ticket_t *ticket);
 
-/* The broker has a DONE of it, or must hear all of them again. */
+/* The broker has a DONE of it (an acked one is gone then), or must hear all of them again. */
 void results_told(results_t *results, kept_t *kept);
 void results_untell(results_t *results, kept_t *kept);
 void results_untell_all(results_t *results);
 
 /* Each kept one: NULL at first, then the last answer. */
 kept_t *results_next(const results_t *results, const kept_t *kept);
-size_t results_count(const results_t *results);
+size_t results_count(const results_t *results); /* not yet recorded */
 
 #endif
