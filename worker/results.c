@@ -197,6 +197,13 @@ int64_t results_due_ms(const results_t *r)
     return r->sent_first != NULL ? r->sent_first->due_ms : INT64_MAX;
 }
 
+/* Recorded, and the broker knows: only now may a crash make it unknown. */
+static void forget(results_t *r, kept_t *kept)
+{
+    flight_free(r->flight, kept->slot);
+    destroy(r, kept);
+}
+
 bool results_ack(results_t *r, const plumb_ticket_t *ticket)
 {
     kept_t *kept = results_find(r, ticket);
@@ -204,9 +211,8 @@ bool results_ack(results_t *r, const plumb_ticket_t *ticket)
         return false;
     if (kept->acked)
         return true;
-    flight_free(r->flight, kept->slot);
     if (kept->told) {
-        destroy(r, kept);
+        forget(r, kept);
         return true;
     }
     leave(r, kept);
@@ -222,7 +228,7 @@ void results_told(results_t *r, kept_t *kept)
     r->untold -= !kept->told;
     kept->told = true;
     if (kept->acked)
-        destroy(r, kept);
+        forget(r, kept);
 }
 
 void results_untell(results_t *r, kept_t *kept)
