@@ -1,26 +1,19 @@
-/* From civetweb's callback to a handler and back: the door, the route, who asks, the answer. */
+/* civetweb's life and callbacks. */
 #include "server.h"
 
 #include "body.h"
-#include "clock.h"
 #include "log.h"
-#include "metrics.h"
-#include "negotiate.h"
 #include "respond.h"
-#include "route.h"
-#include "source.h"
-#include "trace.h"
+#include "serve.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <sodium.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -41,177 +34,7 @@ struct server {
     unsigned running; /* requests under way */
 };
 
-/* ---- who asks ---- */
-
-static bool limit_stranger(request_t *request)
-{
-    limit_t limit = {.kind = LIMIT_STRANGER, .per_second = request->ingest->conf->limit_stranger};
-    limit_state_t state;
-    memcpy(limit.subject, request->source.address, sizeof limit.subject);
-    if (limits_take(request->ingest->limits, &limit, 1, plumb_mono_us(), &state))
-        return true;
-    answer_limited(request, &state);
-    return false;
-}
-
-static void refuse_stranger(request_t *request, bool presented, int64_t kept_out_ms,
-                            const plumb_err_t *err)
-{
-    limit_state_t state = {.limit = 0, .retry_us = kept_out_ms * 1000};
-    if (kept_out_ms > 0) {
-        answer_limited(request, &state);
-    } else if (limit_stranger(request)) {
-        if (presented)
-            strangers_failed(request->ingest->strangers, request->source.address, plumb_mono_ms());
-        answer_error(request, PLUMB_E_UNAUTHENTICATED, err->text);
-    }
-}
-
-/* True: the token is good for the route.  Whoever guessed too often is asked about in the cache
- * only, so that a busy sender behind the same address goes on while the guesser learns nothing. */
-static bool authenticate(request_t *request)
-{
-    ingest_t *in = request->ingest;
-    plumb_err_t err = {0};
-    bool presented;
-    int64_t kept_out_ms =
-        strangers_kept_out(in->strangers, request->source.address, plumb_mono_ms());
-    int rc = tokens_check(in->tokens, request->door.authorization, kept_out_ms > 0,
-                          &request->identity, &presented, &err);
-    if (rc == -PLUMB_E_UNAUTHENTICATED) {
-        refuse_stranger(request, presented, kept_out_ms, &err);
-        return false;
-    }
-    if (rc < 0) {
-        answer_failure(request, &err);
-        return false;
-    }
-    if ((request->identity.scopes & request->route->scopes) == 0) {
-        answer_error(request, PLUMB_E_FORBIDDEN, "the token's scopes do not allow this");
-        return false;
-    }
-    return true;
-}
-
-/* ---- what is sent and wanted ---- */
-
-static bool accepts_ours(const request_t *request)
-{
-    bool any = false;
-    for (int i = 0; i < request->info->num_headers; i++) {
-        const struct mg_header *h = &request->info->http_headers[i];
-        if (strcasecmp(h->name, "Accept") != 0)
-            continue;
-        if (negotiate_accept(h->value))
-            return true;
-        any = true;
-    }
-    return !any;
-}
-
-static bool negotiate(request_t *request)
-{
-    if ((request->route->flags & ROUTE_JSONAPI) == 0)
-        return true;
-    if (!accepts_ours(request)) {
-        answer_problem(request, PLUMB_E_NOT_ACCEPTABLE, SOURCE_HEADER, "Accept",
-                       "the answer is " JSONAPI_TYPE " without parameters");
-        return false;
-    }
-    if ((request->route->flags & ROUTE_BODY) == 0)
-        return true;
-    query_parameter_t parameter;
-    const char *query = request->door.query;
-    if (query_next(&query, &parameter) != 0) {
-        answer_problem(request, PLUMB_E_BAD_PARAMETER, SOURCE_PARAMETER, parameter.name,
-                       "there is no such parameter here");
-        return false;
-    }
-    if (!negotiate_body(request->door.content_type)) {
-        answer_problem(request, PLUMB_E_MEDIA_TYPE, SOURCE_HEADER, "Content-Type",
-                       "want " JSONAPI_TYPE " without parameters");
-        return false;
-    }
-    return true;
-}
-
-/* ---- the body ---- */
-
-/* A client that waits for "100 Continue" gets it once nothing else stands against its request. */
-static bool let_continue(request_t *request)
-{
-    static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
-    if (request->door.expect == NULL)
-        return true;
-    if (strcasecmp(request->door.expect, "100-continue") != 0) {
-        answer_error(request, PLUMB_E_BAD_REQUEST, "Expect other than 100-continue");
-        return false;
-    }
-    return mg_write(request->conn, go_on, sizeof go_on - 1) > 0;
-}
-
-static bool read_body(request_t *request)
-{
-    server_t *s = request->ingest->server;
-    plumb_err_t err = {0};
-    if ((request->route->flags & ROUTE_BODY) == 0)
-        return true;
-    if (!let_continue(request))
-        return false;
-    int rc = body_read(s->clock, request->slot, request->conn, &request->door,
-                       (size_t)request->ingest->conf->ingest_body, &request->body, &err);
-    if (rc < 0) {
-        answer_error(request, err.code, err.text);
-        request->answer.closes = true;
-        return false;
-    }
-    request->body_read = true;
-    return true;
-}
-
-/* ---- one request ---- */
-
-/* Random bytes come many at a time: each call costs a cipher's round. */
-static void begin_trace(request_t *request)
-{
-    if (request->random_left < TRACE_RANDOM) {
-        randombytes_buf(request->random, sizeof request->random);
-        request->random_left = sizeof request->random;
-    }
-    request->random_left -= TRACE_RANDOM;
-    trace_begin(request->door.traceparent, request->random + request->random_left,
-                request->trace_id, request->traceparent);
-}
-
-static void refuse_route(request_t *request, const char *allow, const plumb_err_t *err)
-{
-    answer_error(request, err->code, err->text);
-    if (err->code == PLUMB_E_METHOD)
-        answer_header(request, "Allow", allow);
-}
-
-static void serve(request_t *request)
-{
-    server_t *s = request->ingest->server;
-    const struct mg_request_info *info = request->info;
-    plumb_err_t err = {0};
-    char allow[ROUTE_ALLOW];
-    int rc = door_check(&request->door, info, request->ingest->conf->ingest_hosts, &err);
-    begin_trace(request);
-    if (rc < 0) {
-        answer_error(request, err.code, err.text);
-        request->answer.closes = true;
-    } else if (atomic_load(&s->draining)) {
-        answer_error(request, PLUMB_E_UNAVAILABLE, "stopping; try again in a moment");
-        request->answer.closes = true;
-    } else if (route_find(request, info->request_method, allow, &err) < 0) {
-        refuse_route(request, allow, &err);
-    } else if (negotiate(request)) {
-        source_find(request);
-        if ((request->route->scopes == 0 || authenticate(request)) && read_body(request))
-            request->route->handle(request);
-    }
-}
+/* ---- callbacks ---- */
 
 static void enter(server_t *s)
 {
@@ -238,7 +61,7 @@ static int on_request(struct mg_connection *conn)
     server_t *s = request->ingest->server;
     enter(s);
     request_begin(request, conn);
-    serve(request);
+    serve(request, s->clock, atomic_load(&s->draining));
     respond(request);
     if (request->door.has_body && !request->body_read)
         body_drain(s->clock, request->slot, conn);
@@ -257,7 +80,7 @@ static int on_error(struct mg_connection *conn, int status, const char *message)
         return 0;
     request_begin(request, conn);
     request->door = (door_t){.has_body = false};
-    begin_trace(request);
+    serve_trace(request);
     answer_error(request, status == 413 ? PLUMB_E_TOO_LARGE : PLUMB_E_BAD_REQUEST,
                  status == 413 ? "the head is too large" : "malformed head");
     request->answer.closes = true;

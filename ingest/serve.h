@@ -1,0 +1,14 @@
+/* From a request to its answer. */
+#ifndef INGEST_SERVE_H
+#define INGEST_SERVE_H
+
+#include "body.h"
+#include "request.h"
+
+/* Make the answer; it is not sent yet. `draining`: nothing new is begun. */
+void serve(request_t *request, body_clock_t *clock, bool draining);
+
+/* Begin the request's trace, or go on with the caller's: also for what civetweb refuses itself. */
+void serve_trace(request_t *request);
+
+#endif
