@@ -730,7 +730,7 @@ static void pruning(void **state)
     sql("INSERT INTO idempotency (account_id, route, key, body_hash, status, "
         "integration_status, created_at) "
         "SELECT '" ACCOUNT "', 'r', n::text, '', 201, 'none', now() - n * interval '1 h' FROM "
-                           "generate_series(1, 10) n");
+        "generate_series(1, 10) n");
     good(store_prune_idempotency(&store, INT64_C(18000000), 3, &more, &err));
     assert_true(more);
     good(store_prune_idempotency(&store, INT64_C(18000000), 4, &more, &err));
