@@ -2,7 +2,7 @@
  *
  * Pure: every input is a call with the time (CLOCK_BOOTTIME ms, or a simulator's), every output a
  * call of one of the ports; no socket, no clock, no randomness but its seed.  One thread.
- * docs/protocol-notes.txt has the rules. */
+ * docs/messages.md has the rules. */
 #ifndef PLUMB_BROKER_CORE_H
 #define PLUMB_BROKER_CORE_H
 

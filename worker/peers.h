@@ -1,5 +1,5 @@
 /* The worker's side of the delivery protocol: three sockets, and what each message means.
- * docs/protocol-notes.txt has the rules; lease.h and calls.h carry them out. */
+ * docs/messages.md has the rules; lease.h and calls.h carry them out. */
 #ifndef PLUMB_WORKER_PEERS_H
 #define PLUMB_WORKER_PEERS_H
 
