@@ -51,14 +51,14 @@ static bool begin(ask_t *ask, const char *url)
 {
     if (ask->broken != NULL)
         return false;
+    plumb_buf_clear(&ask->url);
     if (ask->begun)
         ask->broken = "a step asked for two requests";
     else if (url == NULL || url[0] == '\0' || strlen(url) > ASK_URL_MAX || !is_plain(url))
         ask->broken = "an address is empty, too long or holds control characters";
-    ask->begun = true;
-    plumb_buf_clear(&ask->url);
-    if (ask->broken == NULL)
+    else
         plumb_buf_text(&ask->url, url);
+    ask->begun = true;
     return ask->broken == NULL;
 }
 
