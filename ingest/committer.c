@@ -1,6 +1,10 @@
-/* Group commit, greedy: no timer, so an idle system pays no delay and a busy one forms its groups
- * by itself.  A group that fails because of its content is tried again in halves, so that a bad row
- * fails alone; one whose outcome is unknown is never tried again. */
+/* Group commit, greedy: an idle system pays no delay and a busy one forms its groups by itself.
+ * Only while deliveries lag behind do groups gather for a few milliseconds: senders who wait for
+ * their answers then send no faster than delivery goes, and fewer, larger commits leave it the
+ * processors.
+ *
+ * A group that fails because of its content is tried again in halves, so that a bad row fails
+ * alone; one whose outcome is unknown is never tried again. */
 #include "committer.h"
 
 #include "clock.h"
@@ -21,8 +25,10 @@
 
 #define GROUP_BYTES (1U << 20) /* of one group, unless a single lead is larger */
 #define CONFLICT_TRIES 3
-#define CONFLICT_MS 2500 /* no further try after this: those behind wait too */
-#define PROBE_MS 1000    /* between questions while nothing is to be committed */
+#define CONFLICT_MS 2500   /* no further try after this: those behind wait too */
+#define PROBE_MS 1000      /* between questions while nothing is to be committed */
+#define GATHER_MORE_US 500 /* longer after each group that found the broker full … */
+#define GATHER_LESS_US 25  /* … and shorter after each that did not */
 
 typedef struct committer {
     committers_t *all;
@@ -44,6 +50,7 @@ struct committers {
     prepared_t *first, *last; /* the queue */
     size_t waiting;
     unsigned idle; /* committers that wait for work */
+    int64_t gather_us;
     bool stopping;
     bool connected;        /* the newest news of the database */
     char why[256];         /* it is not */
@@ -61,6 +68,7 @@ void prepared_clear(prepared_t *prepared)
     plumb_buf_clear(&prepared->jobs);
     prepared->delivery_count = 0;
     prepared->is_keyed = false;
+    prepared->is_crowded = false;
     prepared->next = NULL;
 }
 
@@ -275,11 +283,32 @@ static bool wait_for_work(committers_t *c)
     return late == 0;
 }
 
+/* Give others time to join the first that came. */
+static void gather(committers_t *c)
+{
+    int64_t gather_us = c->gather_us;
+    if (gather_us == 0 || c->first == NULL || c->waiting >= c->group_max || c->stopping)
+        return;
+    struct timespec pause = {.tv_nsec = gather_us * 1000};
+    pthread_mutex_unlock(&c->lock);
+    nanosleep(&pause, NULL);
+    pthread_mutex_lock(&c->lock);
+}
+
+static void adapt_gathering(committers_t *c, bool crowded)
+{
+    int64_t gather_us = c->gather_us + (crowded ? GATHER_MORE_US : -GATHER_LESS_US);
+    int64_t most_us = c->conf->ingest_gather * 1000;
+    gather_us = gather_us > most_us ? most_us : gather_us;
+    c->gather_us = gather_us > 0 ? gather_us : 0;
+    plumb_metric_set(PLUMB_M_INTAKE_GATHER, "", c->gather_us);
+}
+
 /* Take what has gathered, within the bounds of a group. */
 static void take_group(committer_t *c)
 {
     committers_t *all = c->all;
-    size_t bytes = 0;
+    size_t bytes = 0, crowded = 0;
     c->count = 0;
     while (all->first != NULL && c->count < all->group_max && bytes < GROUP_BYTES) {
         prepared_t *p = all->first;
@@ -287,9 +316,12 @@ static void take_group(committer_t *c)
         if (all->first == NULL)
             all->last = NULL;
         bytes += p->record.length + p->deliveries.length;
+        crowded += p->is_crowded;
         c->group[c->count++] = p;
     }
     all->waiting -= c->count;
+    if (c->count > 0)
+        adapt_gathering(all, crowded > 0);
     plumb_metric_set(PLUMB_M_INTAKE_WAITING, "", (int64_t)all->waiting);
     if (all->first != NULL && all->idle > 0)
         pthread_cond_signal(&all->arrived);
@@ -317,6 +349,7 @@ static void *committer_main(void *self)
     pthread_mutex_lock(&all->lock);
     while (!all->stopping || all->first != NULL) {
         bool quiet = !wait_for_work(all);
+        gather(all);
         take_group(c);
         pthread_mutex_unlock(&all->lock);
         if (c->count > 0)

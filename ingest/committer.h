@@ -25,6 +25,7 @@ typedef enum commit_verdict {
 typedef struct prepared {
     plumb_uuid_t lead;
     bool is_keyed;          /* has an Idempotency-Key */
+    bool is_crowded;        /* the broker was full: a delivery of it waits in the table */
     plumb_buf_t record;     /* pack_lead */
     plumb_buf_t deliveries; /* pack_delivery, one behind the other */
     uint32_t delivery_count;

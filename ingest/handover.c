@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define FRESH_MS 3000
+#define FULL_MS 1000     /* a credential closed for longer is held, not full */
 #define JOB_OVERHEAD 128 /* what the broker's bookkeeping takes beside a job's bytes */
 
 typedef struct lane {
@@ -113,22 +114,28 @@ static bool is_closed(const handover_t *h, const char *queue)
     return false;
 }
 
-static bool is_lane_closed(const handover_t *h, const plumb_uuid_t *credential, int64_t now_ms)
+static int64_t lane_wait_ms(const handover_t *h, const plumb_uuid_t *credential, int64_t now_ms)
 {
     lane_t wanted = {*credential, 0};
+    if (h->lane_count == 0)
+        return 0;
     const lane_t *lane = bsearch(&wanted, h->lanes, h->lane_count, sizeof wanted, by_credential);
-    return lane != NULL && now_ms < lane->until_ms;
+    return lane != NULL ? lane->until_ms - now_ms : 0;
 }
 
-bool handover_open(handover_t *handover, const char *queue, const plumb_uuid_t *credential,
-                   int64_t now_ms, uint64_t *epoch)
+handover_way_t handover_way(handover_t *handover, const char *queue, const plumb_uuid_t *credential,
+                            int64_t now_ms, uint64_t *epoch)
 {
+    handover_way_t way = HANDOVER_OPEN;
     pthread_rwlock_rdlock(&handover->lock);
-    bool open = is_fresh(handover, now_ms) && !is_closed(handover, queue) &&
-                !is_lane_closed(handover, credential, now_ms) && atomic_load(&handover->room) > 0;
+    int64_t wait_ms = lane_wait_ms(handover, credential, now_ms);
+    if (!is_fresh(handover, now_ms) || is_closed(handover, queue) || wait_ms > FULL_MS)
+        way = HANDOVER_CLOSED;
+    else if (wait_ms > 0 || atomic_load(&handover->room) <= 0)
+        way = HANDOVER_FULL;
     *epoch = handover->epoch;
     pthread_rwlock_unlock(&handover->lock);
-    return open;
+    return way;
 }
 
 bool handover_reserve(handover_t *handover, size_t bytes)

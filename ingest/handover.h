@@ -12,9 +12,15 @@ void handover_destroy(handover_t **handover);
 /* Take in a BEACON that came at `now_ms` (monotonic). */
 void handover_beacon(handover_t *handover, const plumb_note_t *beacon, int64_t now_ms);
 
-/* May jobs of this queue and credential be pushed?  Then `epoch` is the one to push under. */
-bool handover_open(handover_t *handover, const char *queue, const plumb_uuid_t *credential,
-                   int64_t now_ms, uint64_t *epoch);
+typedef enum handover_way {
+    HANDOVER_OPEN,
+    HANDOVER_FULL,  /* delivery is behind: as it goes on there is room again */
+    HANDOVER_CLOSED /* paused, held, nobody there: for who knows how long */
+} handover_way_t;
+
+/* May jobs of this queue and credential be pushed?  HANDOVER_OPEN: under `epoch`. */
+handover_way_t handover_way(handover_t *handover, const char *queue, const plumb_uuid_t *credential,
+                            int64_t now_ms, uint64_t *epoch);
 
 /* Set `bytes` of the broker's room aside for a job.  False: there is not that much. */
 bool handover_reserve(handover_t *handover, size_t bytes);

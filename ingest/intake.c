@@ -100,12 +100,18 @@ static int try_queue(making_t *m, const target_t *target, delivery_record_t *rec
     handover_t *handover = m->request->ingest->handover;
     const plumb_credential_t *credential = &target->credential;
     uint64_t epoch;
-    if (target->delay_ms > 0 || target->is_closed || credential->suspended ||
-        !handover_open(handover, credential->queue, &credential->id, plumb_mono_ms(), &epoch))
+    if (target->delay_ms > 0 || target->is_closed || credential->suspended)
         return 0;
-    int rc = make_job(m, target, &record->id, epoch, err);
-    if (rc < 0 || !handover_reserve(handover, m->request->message.length))
+    handover_way_t way =
+        handover_way(handover, credential->queue, &credential->id, plumb_mono_ms(), &epoch);
+    int rc = way == HANDOVER_OPEN ? make_job(m, target, &record->id, epoch, err) : 0;
+    if (rc < 0)
         return rc;
+    if (way == HANDOVER_OPEN && !handover_reserve(handover, m->request->message.length))
+        way = HANDOVER_FULL;
+    m->request->prepared.is_crowded |= way == HANDOVER_FULL;
+    if (way != HANDOVER_OPEN)
+        return 0;
     keep_job(m->request);
     record->state = slice("queued");
     record->attempt = 1;

@@ -16,6 +16,7 @@ PLUMB_CONF_INT(ingest_threads, "ingest.threads", 66, 2, 1024, "HTTP handler thre
 PLUMB_CONF_INT(ingest_queue, "ingest.queue", 4096, 1, 1000000, "requests that may wait for a commit; above: 503")
 PLUMB_CONF_INT(ingest_committers, "ingest.committers", 1, 1, 16, "connections that commit leads")
 PLUMB_CONF_INT(ingest_group, "ingest.group", 256, 1, 10000, "leads in one transaction at most")
+PLUMB_CONF_MS(ingest_gather, "ingest.gather", 5, 0, 100, "longest wait for a larger transaction while deliveries lag behind; 0: never")
 PLUMB_CONF_INT(ingest_readers, "ingest.readers", 4, 1, 64, "connections that answer reads")
 PLUMB_CONF_MS(ingest_cache, "ingest.cache", 2000, 0, 60000, "life of cached tokens, quizzes and credentials")
 PLUMB_CONF_SIZE(ingest_body, "ingest.body", 262144, 1024, 16777216, "largest request body")

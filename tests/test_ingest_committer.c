@@ -3,6 +3,7 @@
 #include "clock.h"
 #include "committer.h"
 #include "count.h"
+#include "metrics.h"
 #include "pack.h"
 
 #include <pthread.h>
@@ -280,6 +281,77 @@ static void sheds_when_full(void **state)
     forget_rows(w);
 }
 
+/* ---- gathering ---- */
+
+#define TOGETHER 4
+
+/* One after the other: a group that does not wait for the next is gone before it comes. */
+static bool joins(world_t *w, size_t waiting)
+{
+    int64_t until_ms = plumb_mono_ms() + 2 * w->account->conf.ingest_gather;
+    while (plumb_mono_ms() < until_ms)
+        if (committers_waiting(w->committers) == waiting)
+            return true;
+    return false;
+}
+
+/* Commit some, each sent once those before it wait. True: all of them went in one group. */
+static bool go_together(world_t *w, bool crowded)
+{
+    sender_t senders[TOGETHER] = {{.w = w}};
+    bool together = true;
+    for (size_t i = 0; i < TOGETHER; i++) {
+        senders[i].w = w;
+        pack(w, &senders[i].prepared, NULL, "[]");
+        senders[i].prepared.is_crowded = crowded;
+        start_sender(&senders[i]);
+        together = joins(w, i + 1) && together;
+    }
+    for (size_t i = 0; i < TOGETHER; i++) {
+        pthread_join(senders[i].thread, NULL);
+        assert_int_equal(senders[i].verdict, COMMIT_DONE);
+        prepared_fini(&senders[i].prepared);
+    }
+    return together;
+}
+
+/* What the gauge says. */
+static long gather_us(void)
+{
+    static const char name[] = "\nplumb_intake_gather_microseconds ";
+    plumb_buf_t text = {0};
+    plumb_metrics_write(&text, "ingest");
+    const char *at = strstr(text.data, name);
+    long value = at == NULL ? -1 : strtol(at + sizeof name - 1, NULL, 10);
+    plumb_buf_fini(&text);
+    return value;
+}
+
+static void gathers_while_crowded(void **state)
+{
+    world_t *w = *state;
+    prepared_t p = {.delivery_count = 0};
+    int64_t deadline_ms = plumb_mono_ms() + 60000;
+    w->account->conf.ingest_gather = 50;
+    start(w, 1, 100);
+    while (!go_together(w, true))
+        if (plumb_mono_ms() > deadline_ms)
+            fail_msg("leads never gather");
+    assert_in_range(gather_us(), 1, 50000);
+    w->account->conf.ingest_gather = 1;
+    for (bool crowded = true; gather_us() > 0; crowded = false) { /* delivery keeps up again */
+        pack(w, &p, NULL, "[]");
+        p.is_crowded = crowded;
+        assert_int_equal(committers_commit(w->committers, &p), COMMIT_DONE);
+        assert_in_range(gather_us(), 0, 1000);
+        if (plumb_mono_ms() > deadline_ms)
+            fail_msg("they gather for ever");
+    }
+    prepared_fini(&p);
+    committers_destroy(&w->committers);
+    forget_rows(w);
+}
+
 /* ---- killed connections ---- */
 
 typedef struct storm {
@@ -350,9 +422,9 @@ static void killed_connections(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(writes_everything),  cmocka_unit_test(agrees_with_the_table),
-        cmocka_unit_test(one_bad_row),        cmocka_unit_test(sheds_when_full),
-        cmocka_unit_test(killed_connections),
+        cmocka_unit_test(writes_everything),     cmocka_unit_test(agrees_with_the_table),
+        cmocka_unit_test(one_bad_row),           cmocka_unit_test(sheds_when_full),
+        cmocka_unit_test(gathers_while_crowded), cmocka_unit_test(killed_connections),
     };
     pg_conninfo();
     return cmocka_run_group_tests(tests, setup, teardown);

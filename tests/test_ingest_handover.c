@@ -46,23 +46,28 @@ static void follows_the_beacon(void **state)
                            .lane_count = 3};
     (void)state;
     assert_int_equal(handover_new(&h, &err), 0);
-    assert_false(handover_open(h, QUEUE, &free_lane, 10000, &epoch)); /* none heard yet */
+    assert_int_equal(handover_way(h, QUEUE, &free_lane, 10000, &epoch),
+                     HANDOVER_CLOSED); /* none heard yet */
     handover_beacon(h, &beacon, 10000);
-    assert_true(handover_open(h, QUEUE, &free_lane, 12999, &epoch));
+    assert_int_equal(handover_way(h, QUEUE, &free_lane, 12999, &epoch), HANDOVER_OPEN);
     assert_true(epoch == EPOCH);
-    assert_false(handover_open(h, QUEUE, &free_lane, 13000, &epoch)); /* stale */
-    assert_false(handover_open(h, "integration-mail", &free_lane, 10001, &epoch));
-    assert_false(handover_open(h, "export_queue", &free_lane, 10001, &epoch));
+    assert_int_equal(handover_way(h, QUEUE, &free_lane, 13000, &epoch),
+                     HANDOVER_CLOSED); /* stale */
+    for (size_t i = 0; i < PLUMB_COUNT(queues); i++)
+        assert_int_equal(handover_way(h, queues[i].data, &free_lane, 10001, &epoch),
+                         HANDOVER_CLOSED);
     for (size_t i = 0; i < PLUMB_COUNT(lanes); i++) {
-        assert_false(handover_open(h, QUEUE, &lanes[i], 10099, &epoch));
-        assert_int_equal(handover_open(h, QUEUE, &lanes[i], 10100, &epoch), i != 1);
+        handover_way_t held = i == 1 ? HANDOVER_CLOSED : HANDOVER_FULL;
+        assert_int_equal(handover_way(h, QUEUE, &lanes[i], 10099, &epoch), held);
+        assert_int_equal(handover_way(h, QUEUE, &lanes[i], 10100, &epoch),
+                         i == 1 ? HANDOVER_CLOSED : HANDOVER_OPEN);
     }
     assert_true(handover_reserve(h, 500));
     assert_false(handover_reserve(h, 500)); /* the bookkeeping counts as well */
     assert_true(handover_reserve(h, 100));
     beacon.room = -1;
     handover_beacon(h, &beacon, 11000);
-    assert_false(handover_open(h, QUEUE, &free_lane, 11000, &epoch));
+    assert_int_equal(handover_way(h, QUEUE, &free_lane, 11000, &epoch), HANDOVER_FULL);
     handover_destroy(&h);
 }
 
