@@ -70,9 +70,9 @@ static void decide(struct order *order, size_t i)
     plumb_uuid_t credential = sim_credential(sim.deliveries[i].credential);
     char queue[32];
     snprintf(queue, sizeof queue, "integration-%s", sim_channel(sim.deliveries[i].credential));
-    bool open =
-        handover_open(ingest.handover, queue, &credential, plumb_mono_ms(), &order->epoch) &&
-        handover_reserve(ingest.handover, 512);
+    handover_way_t way =
+        handover_way(ingest.handover, queue, &credential, plumb_mono_ms(), &order->epoch);
+    bool open = way == HANDOVER_OPEN && handover_reserve(ingest.handover, 512);
     if (!open)
         order->epoch = 0;
     order->state = DECIDED;
