@@ -114,7 +114,7 @@ static char escape_of(unsigned char c)
 static void put_escape(plumb_buf_t *buf, unsigned char c, char escape)
 {
     if (escape == 'u')
-        plumb_buf_printf(buf, "\\u%04x", c);
+        plumb_buf_printf(buf, "\\u%04X", c);
     else
         plumb_buf_put(buf, (char[]){'\\', escape}, 2);
 }

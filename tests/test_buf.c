@@ -83,7 +83,7 @@ static void writes_json_strings(void **state)
         {"plain", "\"plain\""},
         {"\"\\/", "\"\\\"\\\\/\""},
         {"\b\f\n\r\t", "\"\\b\\f\\n\\r\\t\""},
-        {"a\x01z\x1f", "\"a\\u0001z\\u001f\""},
+        {"a\x01z\x1f", "\"a\\u0001z\\u001F\""},
         {"\xD0\x98\x7F\xF0\x9F\x98\x80", "\"\xD0\x98\x7F\xF0\x9F\x98\x80\""},
     };
     (void)state;

@@ -121,6 +121,70 @@ static void fields_have_initial_values(void **state)
     bench_close(&b);
 }
 
+/* ---- looking at the call ---- */
+
+static void views(void **state)
+{
+    (void)state;
+    static const char body[] =
+        "{\"createdAt\":\"2026-01-02T03:04:05.678Z\",\"data\":{\"a\":[true,null,1.5],\"b\":1},"
+        "\"id\":\"0190c9d2-0000-7000-8000-000000000001\",\"name\":\"Анна\",\"phone\":\"+"
+        "79005551234\"}";
+    static const char *const details[2] = {"Анна|||0|1|7", "Анна|||0|0|7"};
+    bench_t *b = bench_open(channels, NULL);
+    for (size_t i = 0; i < PLUMB_COUNT(details); i++) {
+        char got[1024];
+        int index = fake_http_requests(http);
+        b->checkpoint = i == 0 ? "{\"x\":1}" : "[1]";
+        plumb_result_t r = run(b, "look", "", "/json");
+        fake_http_body(http, index, got, sizeof got);
+        assert_string_equal(got, body);
+        if (r.outcome != PLUMB_OUT_permanent || r.detail.length != strlen(details[i]) ||
+            memcmp(r.detail.data, details[i], r.detail.length) != 0)
+            fail_msg("%s '%.*s'", plumb_outcome_name(r.outcome), (int)r.detail.length,
+                     r.detail.data);
+    }
+    bench_close(&b);
+}
+
+/* A step that ends without having looked at it leaves it as it was. */
+static void checkpoint_stays(void **state)
+{
+    (void)state;
+    static const char given[] = "{\"contact\":5}";
+    static const char *const codes[] = {"two", "webhooks"};
+    bench_t *b[] = {bench_open(channels, NULL), bench_open(NULL, NULL)};
+    for (size_t i = 0; i < PLUMB_COUNT(codes); i++) {
+        b[i]->checkpoint = given;
+        plumb_result_t r = run(b[i], codes[i], "", "/status/500");
+        assert_int_equal(r.outcome, PLUMB_OUT_retry);
+        assert_int_equal(r.requests, 1);
+        assert_int_equal(r.checkpoint.length, strlen(given));
+        assert_memory_equal(r.checkpoint.data, given, strlen(given));
+        bench_close(&b[i]);
+    }
+}
+
+static void unreadable_lead(void **state)
+{
+    (void)state;
+    static const plumb_slice_t leads[] = {
+        {"\x81\xa1n\xcf\x80\0\0\0\0\0\0\0", 12}, /* a number that JSON's reader does not hold */
+        {"", 0},
+    };
+    static const char *const codes[] = {"look", "webhooks"};
+    for (size_t i = 0; i < PLUMB_COUNT(codes) * PLUMB_COUNT(leads); i++) {
+        bench_t *b = bench_open(i % 2 == 0 ? channels : NULL, NULL);
+        int before = fake_http_requests(http);
+        b->lead = leads[i / 2];
+        plumb_result_t r = run(b, codes[i % 2], "", "/ok");
+        assert_int_equal(r.outcome, PLUMB_OUT_bug);
+        assert_non_null(memmem(r.detail.data, r.detail.length, "cannot be read", 14));
+        assert_int_equal(fake_http_requests(http), before);
+        bench_close(&b);
+    }
+}
+
 /* ---- parts ---- */
 
 static void redaction(void **state)
@@ -156,6 +220,23 @@ static void redaction(void **state)
     redact_fini(&redact);
 }
 
+/* unpack_text against jansson's dump of unpack_json. */
+static void same_as_text(const void *bytes, size_t length)
+{
+    static unpack_space_t space;
+    json_t *tree = unpack_json(bytes, length);
+    char *want =
+        tree != NULL ? json_dumps(tree, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY) : NULL;
+    bool good = unpack_text(&space, bytes, length);
+    if (good != (want != NULL) || (good && strcmp(space.text.data, want) != 0))
+        fail_msg("'%s', want '%s'", good ? space.text.data : "refused", want);
+    free(want);
+    json_decref(tree);
+    unpack_space_trim(&space);
+    if (length % 7 == 0)
+        unpack_space_fini(&space);
+}
+
 static void unpacks(void **state)
 {
     (void)state;
@@ -184,9 +265,8 @@ static void unpacks(void **state)
         {"\x80\x80", 2, NULL},
         {"\xdf\x03\x03\x03\xdf", 5, NULL},
         {"\xdd\xff\xff\xff\xff", 5, NULL},
-        {"\x91\xa2\xff\xfe", 4, NULL}, /* no UTF-8 */
-        {"\x81\x01\x02", 3, NULL},     /* a key that is no text */
-        {"\x91\xc4\x01z", 4, NULL},    /* binary */
+        {"\x81\x01\x02", 3, NULL},  /* a key that is no text */
+        {"\x91\xc4\x01z", 4, NULL}, /* binary */
         {"\x91\xc1", 2, NULL},
         {"\x91\xdb\xff\xff\xff\xff", 6, NULL},
     };
@@ -198,10 +278,87 @@ static void unpacks(void **state)
             fail_msg("row %zu: %s, want %s", i, text, rows[i].json);
         free(text);
         json_decref(got);
+        same_as_text(rows[i].bytes, rows[i].length);
     }
     char deep[100];
     memset(deep, '\x91', sizeof deep);
     assert_null(unpack_json(deep, sizeof deep));
+    assert_null(unpack_json("\x91\xa2\xff\xfe", 4)); /* no UTF-8: of a text it was checked before */
+    same_as_text(deep, sizeof deep);
+}
+
+/* A value by chance: objects whose keys come in any order, begin alike and need escapes. */
+static void pack_anything(msgpack_packer *packer, unsigned *chance, unsigned depth)
+{
+    static const char *const texts[] = {"",
+                                        "a",
+                                        "ab",
+                                        "b",
+                                        "\"\\/",
+                                        "\x01\x1f",
+                                        "\x7f",
+                                        "\b\f\n\r\t",
+                                        "Анна, \"да\"",
+                                        "\xf0\x9f\x98\x80"};
+    *chance = *chance * 1103515245u + 12345u;
+    unsigned what = *chance >> 16;
+    if (depth < 6 && what % 3 == 0) {
+        msgpack_pack_map(packer, what % 9);
+        for (unsigned i = 0; i < what % 9; i++) {
+            char key[64];
+            snprintf(key, sizeof key, "%s%u", texts[(what + i) % PLUMB_COUNT(texts)],
+                     (what * 7 + i * 5) % 9);
+            msgpack_pack_str_with_body(packer, key, strlen(key));
+            pack_anything(packer, chance, depth + 1);
+        }
+    } else if (depth < 6 && what % 3 == 1) {
+        msgpack_pack_array(packer, what % 5);
+        for (unsigned i = 0; i < what % 5; i++)
+            pack_anything(packer, chance, depth + 1);
+    } else if (what % 5 == 0) {
+        msgpack_pack_double(packer, (double)(int)what * 1e-3 * (what % 7 == 0 ? 1e300 : 1));
+    } else if (what % 5 == 1) {
+        msgpack_pack_int64(packer,
+                           (int64_t)(what % 2 == 0 ? INT64_MIN : INT64_MAX) / (what % 97 + 1));
+    } else {
+        const char *text = texts[what % PLUMB_COUNT(texts)];
+        msgpack_pack_str_with_body(packer, text, strlen(text));
+    }
+}
+
+static void text_is_what_the_tree_says(void **state)
+{
+    (void)state;
+    unsigned chance = 1;
+    for (int i = 0; i < 3000; i++) {
+        msgpack_sbuffer bytes;
+        msgpack_packer packer;
+        msgpack_sbuffer_init(&bytes);
+        msgpack_packer_init(&packer, &bytes, msgpack_sbuffer_write);
+        pack_anything(&packer, &chance, 0);
+        same_as_text(bytes.data, bytes.size);
+        same_as_text(bytes.data, bytes.size - 1); /* cut off */
+        msgpack_sbuffer_destroy(&bytes);
+    }
+}
+
+static void finds_members(void **state)
+{
+    (void)state;
+    static const char bytes[] = "\x84\xa1z\x81\xa1x\xa1n\xa1m\x05\xa1y\xa3yes\xa1x\xa0";
+    static const struct {
+        const char *name, *want; /* NULL: none */
+    } rows[] = {{"y", "yes"}, {"x", ""}, {"z", NULL}, {"m", NULL}, {"n", NULL}, {"", NULL}};
+    for (size_t i = 0; i < PLUMB_COUNT(rows); i++) {
+        plumb_token_t got = unpack_member(bytes, sizeof bytes - 1, rows[i].name);
+        if ((got.data == NULL) != (rows[i].want == NULL) ||
+            (got.data != NULL && (got.number != strlen(rows[i].want) ||
+                                  memcmp(got.data, rows[i].want, got.number) != 0)))
+            fail_msg("'%s'", rows[i].name);
+    }
+    assert_null(unpack_member("\x91\x01", 2, "a").data);
+    assert_null(unpack_member("\x81\xa1", 2, "a").data);
+    assert_null(unpack_member("", 0, "a").data);
 }
 
 static void timers_come_in_order(void **state)
@@ -234,7 +391,12 @@ int main(void)
         cmocka_unit_test(several_requests),
         cmocka_unit_test(fields_have_initial_values),
         cmocka_unit_test(redaction),
+        cmocka_unit_test(views),
+        cmocka_unit_test(checkpoint_stays),
+        cmocka_unit_test(unreadable_lead),
         cmocka_unit_test(unpacks),
+        cmocka_unit_test(text_is_what_the_tree_says),
+        cmocka_unit_test(finds_members),
         cmocka_unit_test(timers_come_in_order),
     };
     return cmocka_run_group_tests(tests, start, stop);

@@ -75,7 +75,8 @@ static void vectors(void **state)
         call.api.fields =
             json_pack("{s:s,s:s}", "secret", rows[i].secret, "secret_old", rows[i].old);
         plumb_request(&call.api, "POST", "https://crm.example/");
-        sign_standard(&call.api, rows[i].body);
+        const body_t body = {{plumb_part(rows[i].body), plumb_part(""), plumb_part("")}};
+        sign_standard(&call.api, &body);
         snprintf(now, sizeof now, "%d", (int)rows[i].now);
         assert_null(call.ask.broken);
         assert_string_equal(header_of(call.ask.headers, "webhook-signature"), rows[i].signature);
@@ -185,11 +186,19 @@ static void verify(int index, const char *secret)
     assert_int_equal(sodium_base642bin(key, sizeof key, secret + 6, strlen(secret + 6), NULL,
                                        &length, NULL, sodium_base64_VARIANT_ORIGINAL),
                      0);
-    host_services.hmac_sha256(key, length, content, strlen(content), mac);
+    const plumb_part_t part = plumb_part(content);
+    host_services.hmac_sha256(key, length, &part, 1, mac);
     strcpy(want, "v1,");
     sodium_bin2base64(want + 3, sizeof want - 3, mac, sizeof mac, sodium_base64_VARIANT_ORIGINAL);
     assert_string_equal(signature, want);
 }
+
+/* bench_lead's, to the letter: some receivers tell repeats apart by it. */
+#define BODY_OF_LEAD                                                                               \
+    "{\"type\":\"lead.created\",\"timestamp\":\"2026-01-02T03:04:05.678Z\",\"data\":{"             \
+    "\"createdAt\":\"2026-01-02T03:04:05.678Z\",\"data\":{\"a\":[true,null,1.5],\"b\":1},"         \
+    "\"id\":\"0190c9d2-0000-7000-8000-000000000001\",\"name\":\"Анна\",\"phone\":\"+"          \
+    "79005551234\"}}"
 
 static void request_as_received(void **state)
 {
@@ -211,15 +220,7 @@ static void request_as_received(void **state)
     fake_http_head(http, first, head, sizeof head);
     assert_int_equal(strncmp(head, "POST /ok HTTP/1.1\r\n", 19), 0);
     fake_http_body(http, first, body, sizeof body);
-    json_t *parsed = json_loads(body, JSON_REJECT_DUPLICATES, NULL);
-    const char *type, *when, *name;
-    assert_int_equal(json_unpack(parsed, "{s:s,s:s,s:{s:s}}", "type", &type, "timestamp", &when,
-                                 "data", "name", &name),
-                     0);
-    assert_string_equal(type, "lead.created");
-    assert_string_equal(when, "2026-01-02T03:04:05.678Z");
-    assert_string_equal(name, "Анна");
-    json_decref(parsed);
+    assert_string_equal(body, BODY_OF_LEAD);
 
     /* The next attempt: the same body and id, another number. */
     t.attempt = 2;
@@ -257,7 +258,8 @@ static void styles(void **state)
                  ",\"style\":\"hex\",\"secret\":\"as typed\",\"auth\":\"bearer\",\"token\":\"tk\"",
                  &t);
     fake_http_body(http, at, body, sizeof body);
-    host_services.hmac_sha256("as typed", 8, body, strlen(body), mac);
+    const plumb_part_t part = plumb_part(body);
+    host_services.hmac_sha256("as typed", 8, &part, 1, mac);
     strcpy(want, "sha256=");
     sodium_bin2hex(want + 7, sizeof want - 7, mac, sizeof mac);
     fake_http_header(http, at, "X-Hub-Signature-256", got, sizeof got);
@@ -304,7 +306,7 @@ static void other_verbs(void **state)
     int at = send_to(b, "update", "/ok", "", &t);
     fake_http_body(http, at, body, sizeof body);
     assert_non_null(strstr(body, "\"type\":\"lead.updated\""));
-    assert_non_null(strstr(body, "\"previous_id\":"));
+    assert_non_null(strstr(body, "\"phone\":\"+79005551234\",\"previous_id\":\"\"}}"));
 
     t = (plumb_ticket_t){0};
     at = send_to(b, "update", "/ok", ",\"send_update\":false", &t);

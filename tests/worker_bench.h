@@ -42,6 +42,9 @@ typedef struct bench {
     results_t results;
     calls_t calls;
     plumb_uuid_t account, credential;
+    /* of the jobs that are given: packed, empty: bench_lead; and as text, NULL: none */
+    plumb_slice_t lead;
+    const char *checkpoint;
 } bench_t;
 
 UNUSED static void bench_renew(bench_t *b)
@@ -211,11 +214,14 @@ UNUSED static plumb_ticket_t bench_give(bench_t *b, const char *channel, const c
                        .queue = slice("q"),
                        .channel = slice(channel),
                        .verb = slice(verb),
-                       .body = {body.data, body.size},
+                       .body =
+                           b->lead.data != NULL ? b->lead : (plumb_slice_t){body.data, body.size},
                        .secrets = {secrets.data, secrets.size}};
     memset(job.attempt_key, 7, sizeof job.attempt_key);
     if (ticket != NULL)
         job.ticket = *ticket;
+    if (b->checkpoint != NULL)
+        job.checkpoint = slice(b->checkpoint);
     assert_int_equal(calls_take(&b->calls, &job), wanted);
     msgpack_sbuffer_destroy(&body);
     msgpack_sbuffer_destroy(&secrets);

@@ -101,13 +101,30 @@ void ask_header(ask_t *ask, const char *name, const char *value)
         free(text);
 }
 
-void ask_body(ask_t *ask, const char *content_type, const void *data, size_t length)
+/* All of it, at least where it is not above ASK_BODY_MAX. */
+static size_t length_of(const plumb_part_t *parts, size_t count)
+{
+    size_t length = 0;
+    for (size_t i = 0; i < count && length <= ASK_BODY_MAX; i++)
+        length += parts[i].length <= ASK_BODY_MAX ? parts[i].length : (size_t)ASK_BODY_MAX + 1;
+    return length;
+}
+
+static bool is_missing(const plumb_part_t *parts, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (parts[i].data == NULL)
+            return true;
+    return false;
+}
+
+void ask_body(ask_t *ask, const char *content_type, const plumb_part_t *parts, size_t count)
 {
     if (ask->broken != NULL)
         return;
-    if (!ask->begun || data == NULL || ask->has_body)
+    if (!ask->begun || is_missing(parts, count) || ask->has_body)
         ask->broken = "a body without a request, or a second one";
-    else if (length > ASK_BODY_MAX)
+    else if (length_of(parts, count) > ASK_BODY_MAX)
         ask->broken = "a body above 1 MiB";
     if (ask->broken != NULL)
         return;
@@ -115,7 +132,8 @@ void ask_body(ask_t *ask, const char *content_type, const void *data, size_t len
         ask_header(ask, "Content-Type", content_type);
     ask->has_body = true;
     plumb_buf_clear(&ask->body);
-    plumb_buf_put(&ask->body, data, length);
+    for (size_t i = 0; i < count; i++)
+        plumb_buf_put(&ask->body, parts[i].data, parts[i].length);
     if (ask->body.failed)
         ask->broken = "out of memory";
 }

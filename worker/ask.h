@@ -4,6 +4,8 @@
 
 #include "buf.h"
 
+#include "plumb/channel.h"
+
 #include <curl/curl.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -30,7 +32,7 @@ typedef struct ask {
 /* Each of these notes in `broken` what the plugin may not do; later calls then do nothing. */
 void ask_request(ask_t *ask, const char *method, const char *url);
 void ask_header(ask_t *ask, const char *name, const char *value);
-void ask_body(ask_t *ask, const char *content_type, const void *data, size_t length);
+void ask_body(ask_t *ask, const char *content_type, const plumb_part_t *parts, size_t count);
 void ask_mail(ask_t *ask, const char *url, const char *from, const char *user,
               const char *password);
 void ask_mail_to(ask_t *ask, const char *address);

@@ -8,6 +8,7 @@
 #include "log.h"
 #include "metrics.h"
 #include "seal.h"
+#include "views.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -32,15 +33,6 @@ static void end_because(call_t *call, plumb_outcome_t outcome, const char *sente
 static plumb_slice_t slice_of(const char *text)
 {
     return text != NULL ? (plumb_slice_t){text, strlen(text)} : (plumb_slice_t){0};
-}
-
-/* Text of the checkpoint, the caller's to free; NULL: there is none. */
-static char *checkpoint_text(const call_t *call)
-{
-    const json_t *checkpoint = call->api.checkpoint;
-    return json_is_object(checkpoint) && json_object_size(checkpoint) > 0
-               ? json_dumps(checkpoint, JSON_COMPACT)
-               : NULL;
 }
 
 /* Both stay in the flight file while the call lives, so both must fit there. */
@@ -138,7 +130,7 @@ void call_finish(call_t *call, plumb_outcome_t outcome, const ask_t *ask)
                             .credential_version = call->credential_version,
                             .started_ms = call->started_ms};
     plumb_err_t err = {0};
-    char *checkpoint = is_success(outcome) ? NULL : checkpoint_text(call);
+    char *checkpoint = is_success(outcome) ? NULL : view_checkpoint_text(call);
     if (!fits(checkpoint)) {
         outcome = PLUMB_OUT_bug;
         say(call, "a checkpoint above 480 bytes");
@@ -161,7 +153,7 @@ void call_finish(call_t *call, plumb_outcome_t outcome, const ask_t *ask)
 static bool note_ready(call_t *call)
 {
     flight_t *flight = call->calls->flight;
-    char *checkpoint = checkpoint_text(call);
+    char *checkpoint = view_checkpoint_text(call);
     bool good = fits(checkpoint);
     if (good && call->requests == 0 && checkpoint == NULL) {
         flight_phase(flight, call->slot, FLIGHT_ASSIGNED);
@@ -252,6 +244,7 @@ static bool step(call_t *call, plumb_step_t *next)
         *next = call->step(&call->api);
     watchdog_leave(calls->watchdog);
     arena_clear(&call->arena);
+    unpack_space_trim(&call->calls->lead);
     call->steps++;
     return good;
 }
@@ -260,7 +253,7 @@ static void forget_reply(call_t *call)
 {
     transfer_release(call->transfer);
     call->transfer = NULL;
-    json_decref(call->reply.json);
+    view_forget_reply(call);
     call->reply = (plumb_reply_t){0};
     call->api.reply = NULL;
 }
@@ -272,8 +265,6 @@ void call_run(call_t *call)
         call_finish(call, PLUMB_OUT_credentials, NULL);
         return;
     }
-    json_decref(call->reply.json);
-    call->reply.json = NULL;
     if (call->ask.broken != NULL) {
         end_because(call, PLUMB_OUT_bug, call->ask.broken);
     } else if (!next.ends) {
@@ -288,33 +279,17 @@ void call_run(call_t *call)
 
 /* ---- answers ---- */
 
-static json_t *parse(const plumb_buf_t *body, const char *content_type)
-{
-    if (body->data == NULL || body->length == 0)
-        return NULL;
-    size_t blanks = strspn(body->data, " \t\r\n");
-    bool maybe = (body->data[blanks] == '{' || body->data[blanks] == '[' ||
-                  strcasestr(content_type, "json") != NULL);
-    return maybe ? json_loadb(body->data, body->length, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY,
-                              NULL)
-                 : NULL;
-}
-
 static void read_reply(call_t *call, const sent_t *sent)
 {
     const plumb_buf_t *body = transfer_body(call->transfer);
-    const char *type = transfer_header(call->transfer, "Content-Type");
-    const char *after = transfer_header(call->transfer, "Retry-After");
-    bool heeds = sent->status == 429 || sent->status == 503;
+    bool heeds = (sent->status == 429 || sent->status == 503) && !sent->mail;
+    const char *after = heeds ? transfer_header(call->transfer, "Retry-After") : NULL;
     call->reply = (plumb_reply_t){.status = sent->status,
                                   .body = body->data != NULL ? body->data : "",
                                   .length = body->length,
-                                  .truncated = transfer_truncated(call->transfer),
-                                  .content_type = type != NULL ? type : ""};
-    if (heeds && after != NULL && !sent->mail)
+                                  .truncated = transfer_truncated(call->transfer)};
+    if (after != NULL)
         call->reply.retry_after_ms = outcome_retry_after(after, plumb_wall_ms() / 1000);
-    if (!call->reply.truncated)
-        call->reply.json = parse(body, call->reply.content_type);
     call->retry_after_ms = call->reply.retry_after_ms;
     call->api.reply = &call->reply;
 }

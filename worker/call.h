@@ -37,8 +37,12 @@ typedef struct call {
     lane_t *lane;
     plumb_step_t (*step)(plumb_call_t *call);
     plumb_buf_t secrets; /* as they came, for the lane */
-    ask_t ask;           /* being made, or on its way */
-    ask_t last;          /* whose answer is being read */
+    plumb_buf_t body;    /* the lead as it came, and likewise */
+    plumb_buf_t given_checkpoint;
+    json_t *lead_tree, *mapped, *checkpoint, *reply_json; /* views.h; owned, NULL: not made */
+    bool reply_parsed;
+    ask_t ask;  /* being made, or on its way */
+    ask_t last; /* whose answer is being read */
     arena_t arena;
     transfer_t *transfer; /* of the running request, or of the answer that is being read */
     unsigned steps;

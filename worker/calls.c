@@ -4,13 +4,14 @@
 #include "clock.h"
 #include "host.h"
 #include "log.h"
-#include "unpack.h"
+#include "views.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define UNUSED_MAX 32
+#define BODY_KEPT_MAX 16384 /* a larger buffer is given back with its call */
 
 int calls_init(calls_t *calls, size_t expected, plumb_err_t *err)
 {
@@ -54,6 +55,7 @@ static void free_memory(call_t *call)
     ask_fini(&call->last);
     arena_fini(&call->arena);
     plumb_buf_wipe(&call->secrets);
+    plumb_buf_fini(&call->body);
     free(call);
 }
 
@@ -66,15 +68,19 @@ static void give_memory(calls_t *calls, call_t *call)
     if (call->secrets.length > 0)
         explicit_bzero(call->secrets.data, call->secrets.length);
     plumb_buf_clear(&call->secrets);
+    if (call->body.capacity > BODY_KEPT_MAX)
+        plumb_buf_fini(&call->body);
+    plumb_buf_clear(&call->body);
+    plumb_buf_fini(&call->given_checkpoint);
     if (calls->unused_count == UNUSED_MAX) {
         free_memory(call);
         return;
     }
     ask_t ask = call->ask, last = call->last;
     arena_t arena = call->arena;
-    plumb_buf_t secrets = call->secrets;
+    plumb_buf_t secrets = call->secrets, body = call->body;
     explicit_bzero(call->attempt_key, sizeof call->attempt_key);
-    *call = (call_t){.ask = ask, .last = last, .arena = arena, .secrets = secrets};
+    *call = (call_t){.ask = ask, .last = last, .arena = arena, .secrets = secrets, .body = body};
     call->next = calls->unused;
     calls->unused = call;
     calls->unused_count++;
@@ -87,10 +93,8 @@ void calls_remove(calls_t *calls, call_t *call)
     *(call->next != NULL ? &call->next->before : &calls->last) = call->before;
     tickets_remove(&calls->by_ticket, &call->entry);
     transfer_release(call->transfer);
-    json_decref(call->api.lead);
+    views_fini(call);
     json_decref(call->api.fields);
-    json_decref(call->api.mapped);
-    json_decref(call->api.checkpoint);
     json_decref(call->refreshed);
     lane_release(call->lane);
     plugin_release(call->plugin);
@@ -119,6 +123,7 @@ void calls_fini(calls_t *calls)
     plumb_buf_fini(&calls->scratch);
     plumb_buf_fini(&calls->sealed);
     plumb_buf_fini(&calls->sealed_fields);
+    unpack_space_fini(&calls->lead);
 }
 
 /* ---- coming in ---- */
@@ -126,15 +131,6 @@ void calls_fini(calls_t *calls)
 static void copy_text(char *out, size_t size, plumb_slice_t text)
 {
     snprintf(out, size, "%.*s", (int)text.length, text.length > 0 ? text.data : "");
-}
-
-static json_t *read_checkpoint(plumb_slice_t text)
-{
-    json_t *read = text.length > 0 ? json_loadb(text.data, text.length, 0, NULL) : NULL;
-    if (json_is_object(read))
-        return read;
-    json_decref(read);
-    return json_object();
 }
 
 static void fill(call_t *call, const plumb_job_t *job)
@@ -151,15 +147,15 @@ static void fill(call_t *call, const plumb_job_t *job)
     plumb_uuid_text(&job->ticket.delivery, call->delivery);
     copy_text(call->known_id, sizeof call->known_id, job->external_id);
     plumb_buf_put(&call->secrets, job->secrets.data, job->secrets.length);
+    plumb_buf_put(&call->body, job->body.data, job->body.length);
+    if (job->checkpoint.length > 0)
+        plumb_buf_put(&call->given_checkpoint, job->checkpoint.data, job->checkpoint.length);
     call->api = (plumb_call_t){.host = &host_services,
                                .host_private = call,
                                .attempt = job->ticket.attempt,
                                .delivery = call->delivery,
                                .external_id = call->known_id,
-                               .now = call->started_ms / 1000,
-                               .lead = unpack_json(job->body.data, job->body.length),
-                               .mapped = json_object(),
-                               .checkpoint = read_checkpoint(job->checkpoint)};
+                               .now = call->started_ms / 1000};
 }
 
 static int note_flight(calls_t *calls, const call_t *call)
@@ -193,8 +189,10 @@ static void enter(calls_t *calls, call_t *call)
 static const char *check_job(call_t *call, const plumb_job_t *job, plumb_outcome_t *outcome)
 {
     *outcome = PLUMB_OUT_bug;
-    if (!json_is_object(call->api.lead) || call->secrets.failed)
+    if (call->body.length == 0)
         return "the job's lead cannot be read";
+    if (call->body.failed || call->secrets.failed || call->given_checkpoint.failed)
+        return "out of memory";
     if (!host_verb(&call->api.verb, job->verb))
         return "the job asks for something unknown";
     call->step = host_step(&call->plugin->lib.table, call->api.verb);

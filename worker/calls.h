@@ -5,6 +5,7 @@
 #include "call.h"
 #include "lease.h"
 #include "results.h"
+#include "unpack.h"
 #include "watchdog.h"
 
 typedef struct calls {
@@ -22,6 +23,7 @@ typedef struct calls {
     plumb_held_t *returned; /* never begun and given up: RETURN is to be said; owned */
     size_t returned_count, returned_capacity;
     plumb_buf_t text, scratch, sealed, sealed_fields; /* of the result that is put together */
+    unpack_space_t lead;                              /* its text, for the step that runs */
 } calls_t;
 
 int calls_init(calls_t *calls, size_t expected, plumb_err_t *err); /* members above by the caller */

@@ -2,6 +2,7 @@
 #include "host.h"
 
 #include "log.h"
+#include "views.h"
 
 #include <sodium.h>
 #include <stdarg.h>
@@ -23,9 +24,10 @@ static void header(plumb_call_t *api, const char *name, const char *value)
     ask_header(&call_of(api)->ask, name, value);
 }
 
-static void body(plumb_call_t *api, const char *content_type, const void *data, size_t length)
+static void body(plumb_call_t *api, const char *content_type, const plumb_part_t *parts,
+                 size_t count)
 {
-    ask_body(&call_of(api)->ask, content_type, data, length);
+    ask_body(&call_of(api)->ask, content_type, parts, count);
 }
 
 static void mail(plumb_call_t *api, const char *url, const char *from, const char *user,
@@ -185,14 +187,47 @@ static ptrdiff_t unbase64(plumb_call_t *api, const char *text, size_t length, vo
     return (ptrdiff_t)decoded;
 }
 
-static void hmac_sha256(const void *key, size_t key_length, const void *data, size_t length,
+static void hmac_sha256(const void *key, size_t key_length, const plumb_part_t *parts, size_t count,
                         uint8_t out[32])
 {
     crypto_auth_hmacsha256_state state;
     crypto_auth_hmacsha256_init(&state, key, key_length);
-    crypto_auth_hmacsha256_update(&state, data, length);
+    for (size_t i = 0; i < count; i++)
+        crypto_auth_hmacsha256_update(&state, parts[i].data, parts[i].length);
     crypto_auth_hmacsha256_final(&state, out);
     sodium_memzero(&state, sizeof state);
+}
+
+/* ---- looking at the call ---- */
+
+static const char *lead_text(plumb_call_t *api, const char *name)
+{
+    return view_lead_text(call_of(api), name);
+}
+
+static plumb_part_t lead_json(plumb_call_t *api)
+{
+    return view_lead_json(call_of(api));
+}
+
+static json_t *lead_tree(plumb_call_t *api)
+{
+    return view_lead_tree(call_of(api));
+}
+
+static json_t *mapped(plumb_call_t *api)
+{
+    return view_mapped(call_of(api));
+}
+
+static json_t *checkpoint(plumb_call_t *api)
+{
+    return view_checkpoint(call_of(api));
+}
+
+static json_t *reply_json(plumb_call_t *api)
+{
+    return view_reply_json(call_of(api));
 }
 
 const plumb_host_t host_services = {
@@ -213,6 +248,12 @@ const plumb_host_t host_services = {
     .unbase64 = unbase64,
     .hmac_sha256 = hmac_sha256,
     .timeout = timeout,
+    .lead_text = lead_text,
+    .lead_json = lead_json,
+    .lead_tree = lead_tree,
+    .mapped = mapped,
+    .checkpoint = checkpoint,
+    .reply_json = reply_json,
 };
 
 /* ---- verbs ---- */

@@ -321,7 +321,8 @@ static int copy_ask(ask_t *to, const ask_t *from)
     ask_mail(to, from->url.data, from->from, from->user, from->password);
     for (const struct curl_slist *at = from->recipients; at != NULL; at = at->next)
         ask_mail_to(to, at->data);
-    ask_body(to, NULL, from->body.data != NULL ? from->body.data : "", from->body.length);
+    const plumb_part_t text = {from->body.data != NULL ? from->body.data : "", from->body.length};
+    ask_body(to, NULL, &text, 1);
     return to->broken == NULL && !to->url.failed ? 0 : -1;
 }
 

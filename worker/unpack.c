@@ -1,49 +1,23 @@
-/* A msgpack reader that builds JSON.  Memory follows the bytes that are there, never a count that
- * is only claimed. */
+/* msgpack read once, into a tree or into text.  Memory follows the bytes that are there, never a
+ * count that is only claimed. */
 #include "unpack.h"
 
-#include <stdbool.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
-typedef struct reader {
-    const uint8_t *at, *end;
-    unsigned depth;
-} reader_t;
+#define TEXT_KEPT_MAX 16384 /* memory kept for the next text */
+#define MEMBERS_KEPT_MAX 512
 
-static json_t *read_value(reader_t *r);
+/* ---- the tree ---- */
 
-/* The next `size` bytes as a big-endian number. */
-static bool take_number(reader_t *r, unsigned size, uint64_t *out)
-{
-    if ((size_t)(r->end - r->at) < size)
-        return false;
-    *out = 0;
-    for (; size > 0; size--)
-        *out = *out << 8 | *r->at++;
-    return true;
-}
+static json_t *read_value(plumb_cursor_t *cursor, unsigned depth);
 
-static bool take_bytes(reader_t *r, uint64_t length, const char **out)
-{
-    if ((uint64_t)(r->end - r->at) < length)
-        return false;
-    *out = (const char *)r->at;
-    r->at += length;
-    return true;
-}
-
-static json_t *read_string(reader_t *r, uint64_t length)
-{
-    const char *text;
-    return take_bytes(r, length, &text) ? json_stringn(text, (size_t)length) : NULL;
-}
-
-static json_t *read_array(reader_t *r, uint64_t count)
+static json_t *read_array(plumb_cursor_t *cursor, uint64_t count, unsigned depth)
 {
     json_t *array = json_array();
     for (; array != NULL && count > 0; count--) {
-        if (json_array_append_new(array, read_value(r)) != 0) { /* takes NULL as an error */
+        if (json_array_append_new(array, read_value(cursor, depth)) != 0) { /* NULL: an error */
             json_decref(array);
             return NULL;
         }
@@ -51,27 +25,19 @@ static json_t *read_array(reader_t *r, uint64_t count)
     return array;
 }
 
-/* The length of the text that begins here; false when it is no text. */
-static bool take_key(reader_t *r, const char **key, uint64_t *length)
+static bool take_key(plumb_cursor_t *cursor, plumb_token_t *key)
 {
-    uint64_t byte;
-    if (!take_number(r, 1, &byte))
-        return false;
-    if ((byte & 0xe0) == 0xa0)
-        *length = byte & 0x1f;
-    else if (byte < 0xd9 || byte > 0xdb || !take_number(r, 1u << (byte - 0xd9), length))
-        return false;
-    return take_bytes(r, *length, key);
+    return plumb_token_next(cursor, key) == NULL && key->kind == PLUMB_TOKEN_STR;
 }
 
-static json_t *read_map(reader_t *r, uint64_t count)
+static json_t *read_map(plumb_cursor_t *cursor, uint64_t count, unsigned depth)
 {
     json_t *object = json_object();
     for (; object != NULL && count > 0; count--) {
-        const char *key;
-        uint64_t length;
-        if (!take_key(r, &key, &length) ||
-            json_object_setn_new(object, key, (size_t)length, read_value(r)) != 0) {
+        plumb_token_t key = {0};
+        if (!take_key(cursor, &key) ||
+            json_object_setn_new(object, (const char *)key.data, (size_t)key.number,
+                                 read_value(cursor, depth)) != 0) {
             json_decref(object);
             return NULL;
         }
@@ -79,116 +45,248 @@ static json_t *read_map(reader_t *r, uint64_t count)
     return object;
 }
 
-static json_t *read_real(reader_t *r, unsigned size)
+static json_t *read_value(plumb_cursor_t *cursor, unsigned depth)
 {
-    uint64_t bits;
-    if (!take_number(r, size, &bits))
+    plumb_token_t token = {0};
+    if (depth == UNPACK_DEPTH_MAX || plumb_token_next(cursor, &token) != NULL)
         return NULL;
-    double value;
-    if (size == 8) {
-        memcpy(&value, &bits, sizeof value);
-    } else {
-        uint32_t half = (uint32_t)bits;
-        float narrow;
-        memcpy(&narrow, &half, sizeof narrow);
-        value = (double)narrow;
-    }
-    return json_real(value); /* NULL for what is not finite */
-}
-
-static json_t *read_unsigned(reader_t *r, unsigned size)
-{
-    uint64_t value;
-    if (!take_number(r, size, &value) || value > INT64_MAX)
-        return NULL;
-    return json_integer((json_int_t)value);
-}
-
-static json_t *read_signed(reader_t *r, unsigned size)
-{
-    uint64_t value;
-    if (!take_number(r, size, &value))
-        return NULL;
-    unsigned unused = 64 - 8 * size;
-    return json_integer((int64_t)(value << unused) >> unused);
-}
-
-/* A value whose length or count follows in `size` bytes. */
-static json_t *read_sized(reader_t *r, unsigned size, json_t *(*read)(reader_t *, uint64_t))
-{
-    uint64_t count;
-    return take_number(r, size, &count) ? read(r, count) : NULL;
-}
-
-static json_t *read_marked(reader_t *r, uint8_t mark)
-{
-    switch (mark) {
-    case 0xc0:
+    switch (token.kind) {
+    case PLUMB_TOKEN_NIL:
         return json_null();
-    case 0xc2:
-        return json_false();
-    case 0xc3:
-        return json_true();
-    case 0xca:
-    case 0xcb:
-        return read_real(r, mark == 0xca ? 4 : 8);
-    case 0xcc:
-    case 0xcd:
-    case 0xce:
-    case 0xcf:
-        return read_unsigned(r, 1u << (mark - 0xcc));
-    case 0xd0:
-    case 0xd1:
-    case 0xd2:
-    case 0xd3:
-        return read_signed(r, 1u << (mark - 0xd0));
-    case 0xd9:
-    case 0xda:
-    case 0xdb:
-        return read_sized(r, 1u << (mark - 0xd9), read_string);
-    case 0xdc:
-    case 0xdd:
-        return read_sized(r, mark == 0xdc ? 2 : 4, read_array);
-    case 0xde:
-    case 0xdf:
-        return read_sized(r, mark == 0xde ? 2 : 4, read_map);
-    default:
-        return NULL;
+    case PLUMB_TOKEN_BOOL:
+        return json_boolean(token.number != 0);
+    case PLUMB_TOKEN_UINT:
+        return token.number <= INT64_MAX ? json_integer((json_int_t)token.number) : NULL;
+    case PLUMB_TOKEN_INT:
+        return json_integer((json_int_t)token.number);
+    case PLUMB_TOKEN_REAL:
+        return json_real(token.real); /* NULL for what is not finite */
+    case PLUMB_TOKEN_STR:
+        return json_stringn((const char *)token.data, (size_t)token.number);
+    case PLUMB_TOKEN_ARRAY:
+        return read_array(cursor, token.number, depth + 1);
+    case PLUMB_TOKEN_MAP:
+        return read_map(cursor, token.number, depth + 1);
+    case PLUMB_TOKEN_BIN:
+        break;
     }
-}
-
-static json_t *read_value(reader_t *r)
-{
-    if (r->at == r->end || r->depth == UNPACK_DEPTH_MAX)
-        return NULL;
-    uint8_t mark = *r->at++;
-    json_t *value;
-    r->depth++;
-    if (mark < 0x80)
-        value = json_integer(mark);
-    else if (mark < 0x90)
-        value = read_map(r, mark & 0x0f);
-    else if (mark < 0xa0)
-        value = read_array(r, mark & 0x0f);
-    else if (mark < 0xc0)
-        value = read_string(r, mark & 0x1f);
-    else if (mark >= 0xe0)
-        value = json_integer((int8_t)mark);
-    else
-        value = read_marked(r, mark);
-    r->depth--;
-    return value;
+    return NULL;
 }
 
 json_t *unpack_json(const void *data, size_t length)
 {
-    reader_t r = {.at = data, .end = (const uint8_t *)data + length};
+    plumb_cursor_t cursor = {data, (const uint8_t *)data + length};
     if (length == 0)
         return NULL;
-    json_t *value = read_value(&r);
-    if (value != NULL && r.at != r.end) {
+    json_t *value = read_value(&cursor, 0);
+    if (value != NULL && cursor.at != cursor.end) {
         json_decref(value);
         return NULL;
     }
     return value;
+}
+
+/* ---- the text ---- */
+
+typedef struct unpack_member {
+    const uint8_t *key;
+    size_t length;
+    size_t at, size; /* where `"key":value` stands in the text */
+} member_t;
+
+typedef struct writer {
+    plumb_cursor_t cursor;
+    unpack_space_t *space;
+} writer_t;
+
+static bool put_value(writer_t *w, unsigned depth);
+
+static int compare(const void *a, const void *b)
+{
+    const member_t *x = a, *y = b;
+    size_t shorter = x->length < y->length ? x->length : y->length;
+    int order = memcmp(x->key, y->key, shorter);
+    return order != 0 ? order : (x->length > y->length) - (x->length < y->length);
+}
+
+/* The next member's place, valid until another is taken; NULL: out of memory. */
+static member_t *take_member(unpack_space_t *space)
+{
+    if (space->count == space->capacity) {
+        size_t capacity = space->capacity == 0 ? 32 : space->capacity * 2;
+        member_t *grown = realloc(space->members, capacity * sizeof *grown);
+        if (grown == NULL)
+            return NULL;
+        space->members = grown;
+        space->capacity = capacity;
+    }
+    return &space->members[space->count++];
+}
+
+/* The members, which stand one behind the other in the order they came, put into their order. */
+static void sort_members(unpack_space_t *space, size_t first)
+{
+    member_t *members = space->members + first;
+    size_t count = space->count - first, from = members[0].at;
+    plumb_buf_t *out = &space->text, *spare = &space->spare;
+    plumb_buf_clear(spare);
+    plumb_buf_put(spare, out->data + from, out->length - from);
+    out->failed = out->failed || spare->failed;
+    if (out->failed)
+        return;
+    qsort(members, count, sizeof *members, compare);
+    out->length = from;
+    for (size_t i = 0; i < count; i++) {
+        if (i > 0)
+            plumb_buf_put(out, ",", 1);
+        plumb_buf_put(out, spare->data + (members[i].at - from), members[i].size);
+    }
+}
+
+static bool put_member(writer_t *w, unsigned depth)
+{
+    plumb_buf_t *out = &w->space->text;
+    plumb_token_t key = {0};
+    size_t at = out->length, index = w->space->count;
+    member_t *member = take_key(&w->cursor, &key) ? take_member(w->space) : NULL;
+    if (member == NULL)
+        return false;
+    *member = (member_t){.key = key.data, .length = (size_t)key.number, .at = at};
+    plumb_buf_json(out, (const char *)key.data, (size_t)key.number);
+    plumb_buf_put(out, ":", 1);
+    bool good = put_value(w, depth);
+    w->space->members[index].size = out->length - at;
+    return good;
+}
+
+static bool put_map(writer_t *w, uint64_t count, unsigned depth)
+{
+    unpack_space_t *space = w->space;
+    size_t first = space->count;
+    bool good = true, sorted = true;
+    plumb_buf_put(&space->text, "{", 1);
+    for (uint64_t i = 0; good && i < count; i++) {
+        if (i > 0)
+            plumb_buf_put(&space->text, ",", 1);
+        good = put_member(w, depth);
+        if (good && sorted && i > 0) {
+            const member_t *last = space->members + space->count - 1;
+            sorted = compare(last - 1, last) <= 0;
+        }
+    }
+    if (good && !sorted)
+        sort_members(space, first);
+    space->count = first;
+    plumb_buf_put(&space->text, "}", 1);
+    return good;
+}
+
+static bool put_array(writer_t *w, uint64_t count, unsigned depth)
+{
+    bool good = true;
+    plumb_buf_put(&w->space->text, "[", 1);
+    for (uint64_t i = 0; good && i < count; i++) {
+        if (i > 0)
+            plumb_buf_put(&w->space->text, ",", 1);
+        good = put_value(w, depth);
+    }
+    plumb_buf_put(&w->space->text, "]", 1);
+    return good;
+}
+
+static bool put_integer(plumb_buf_t *out, uint64_t magnitude, bool negative)
+{
+    char digits[24], *at = digits + sizeof digits;
+    do
+        *--at = (char)('0' + magnitude % 10);
+    while ((magnitude /= 10) > 0);
+    if (negative)
+        *--at = '-';
+    plumb_buf_put(out, at, (size_t)(digits + sizeof digits - at));
+    return true;
+}
+
+/* Rare, and whatever jansson does with digits and exponents is what is wanted. */
+static bool put_real(plumb_buf_t *out, double value)
+{
+    char text[64] = "";
+    json_t *real = json_real(value);
+    size_t length = real != NULL ? json_dumpb(real, text, sizeof text, JSON_ENCODE_ANY) : 0;
+    json_decref(real);
+    plumb_buf_put(out, text, length <= sizeof text ? length : 0);
+    return length > 0 && length <= sizeof text;
+}
+
+static bool put_value(writer_t *w, unsigned depth)
+{
+    plumb_buf_t *out = &w->space->text;
+    plumb_token_t token = {0};
+    if (depth == UNPACK_DEPTH_MAX || plumb_token_next(&w->cursor, &token) != NULL)
+        return false;
+    switch (token.kind) {
+    case PLUMB_TOKEN_NIL:
+        plumb_buf_text(out, "null");
+        return true;
+    case PLUMB_TOKEN_BOOL:
+        plumb_buf_text(out, token.number != 0 ? "true" : "false");
+        return true;
+    case PLUMB_TOKEN_UINT:
+        return token.number <= INT64_MAX && put_integer(out, token.number, false);
+    case PLUMB_TOKEN_INT:
+        return put_integer(out, -token.number, true);
+    case PLUMB_TOKEN_REAL:
+        return put_real(out, token.real);
+    case PLUMB_TOKEN_STR:
+        plumb_buf_json(out, (const char *)token.data, (size_t)token.number);
+        return true;
+    case PLUMB_TOKEN_ARRAY:
+        return put_array(w, token.number, depth + 1);
+    case PLUMB_TOKEN_MAP:
+        return put_map(w, token.number, depth + 1);
+    case PLUMB_TOKEN_BIN:
+        break;
+    }
+    return false;
+}
+
+bool unpack_text(unpack_space_t *space, const void *data, size_t length)
+{
+    writer_t w = {.cursor = {data, (const uint8_t *)data + length}, .space = space};
+    plumb_buf_clear(&space->text);
+    space->count = 0;
+    return length > 0 && put_value(&w, 0) && w.cursor.at == w.cursor.end && !space->text.failed;
+}
+
+void unpack_space_trim(unpack_space_t *space)
+{
+    if (space->text.capacity > TEXT_KEPT_MAX || space->capacity > MEMBERS_KEPT_MAX)
+        unpack_space_fini(space);
+}
+
+void unpack_space_fini(unpack_space_t *space)
+{
+    plumb_buf_fini(&space->text);
+    plumb_buf_fini(&space->spare);
+    free(space->members);
+    *space = (unpack_space_t){0};
+}
+
+/* ---- one member ---- */
+
+plumb_token_t unpack_member(const void *data, size_t length, const char *name)
+{
+    static const plumb_token_t none;
+    plumb_cursor_t cursor = {data, (const uint8_t *)data + length};
+    plumb_token_t map = {0}, key = {0}, value = {0};
+    size_t wanted = strlen(name);
+    if (length == 0 || plumb_token_next(&cursor, &map) != NULL || map.kind != PLUMB_TOKEN_MAP)
+        return none;
+    for (uint64_t left = map.number; left > 0 && take_key(&cursor, &key); left--) {
+        if (key.number == wanted && memcmp(key.data, name, wanted) == 0) {
+            bool text = plumb_token_next(&cursor, &value) == NULL && value.kind == PLUMB_TOKEN_STR;
+            return text ? value : none;
+        }
+        plumb_token_skip(&cursor);
+    }
+    return none;
 }

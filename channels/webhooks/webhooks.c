@@ -180,19 +180,26 @@ static const char *webhooks_validate(const json_t *given, const char **field)
 
 /* ---- the request ---- */
 
-static const char *body_of(plumb_call_t *call, const char *type, const char *when, json_t *data)
+/* The body in pieces, with its data's text between the other two: sent and signed without being
+ * put together before. */
+#define BODY_PARTS 3
+
+typedef struct body {
+    plumb_part_t part[BODY_PARTS];
+} body_t;
+
+static body_t body_of(plumb_call_t *call, const char *type, const char *when, plumb_part_t data)
 {
-    char *text = json_dumps(data, JSON_COMPACT | JSON_SORT_KEYS);
-    if (text == NULL || strpbrk(when, "\"\\") != NULL)
+    if (strpbrk(when, "\"\\") != NULL)
         when = "";
-    const char *body = plumb_format(call, "{\"type\":\"%s\",\"timestamp\":\"%s\",\"data\":%s}",
-                                    type, when, text != NULL ? text : "null");
-    free(text);
-    return body;
+    const char *begin =
+        plumb_format(call, "{\"type\":\"%s\",\"timestamp\":\"%s\",\"data\":", type, when);
+    return (body_t){{plumb_part(begin), data, plumb_part("}")}};
 }
 
 /* "v1,<base64>" of one secret; "" without one. */
-static const char *signature(plumb_call_t *call, const char *secret, const char *content)
+static const char *signature(plumb_call_t *call, const char *secret, const plumb_part_t *content,
+                             size_t count)
 {
     uint8_t key[SECRET_MAX], mac[32];
     if (secret[0] == '\0')
@@ -200,16 +207,18 @@ static const char *signature(plumb_call_t *call, const char *secret, const char 
     ptrdiff_t length = plumb_unbase64(call, secret + 6, strlen(secret + 6), key, sizeof key);
     if (length < 0)
         return "";
-    plumb_hmac_sha256(call, key, (size_t)length, content, strlen(content), mac);
+    plumb_hmac_sha256(call, key, (size_t)length, content, count, mac);
     return plumb_format(call, "v1,%s", plumb_base64(call, mac, sizeof mac));
 }
 
-static void sign_standard(plumb_call_t *call, const char *body)
+static void sign_standard(plumb_call_t *call, const body_t *body)
 {
     long long now = (long long)call->now;
-    const char *content = plumb_format(call, "%s.%lld.%s", call->delivery, now, body);
-    const char *newer = signature(call, plumb_field(call, "secret"), content);
-    const char *older = signature(call, plumb_field(call, "secret_old"), content);
+    plumb_part_t content[1 + BODY_PARTS] = {
+        plumb_part(plumb_format(call, "%s.%lld.", call->delivery, now))};
+    memcpy(content + 1, body->part, sizeof body->part);
+    const char *newer = signature(call, plumb_field(call, "secret"), content, 1 + BODY_PARTS);
+    const char *older = signature(call, plumb_field(call, "secret_old"), content, 1 + BODY_PARTS);
     plumb_header(call, "webhook-id", "%s", call->delivery);
     plumb_header(call, "webhook-timestamp", "%lld", now);
     if (newer[0] != '\0' || older[0] != '\0')
@@ -217,14 +226,14 @@ static void sign_standard(plumb_call_t *call, const char *body)
                      newer[0] != '\0' && older[0] != '\0' ? " " : "", older);
 }
 
-static void sign_hex(plumb_call_t *call, const char *body)
+static void sign_hex(plumb_call_t *call, const body_t *body)
 {
     uint8_t mac[32];
     char hex[sizeof mac * 2 + 1];
     const char *secret = plumb_field(call, "secret");
     if (secret[0] == '\0')
         return;
-    plumb_hmac_sha256(call, secret, strlen(secret), body, strlen(body), mac);
+    plumb_hmac_sha256(call, secret, strlen(secret), body->part, BODY_PARTS, mac);
     for (size_t i = 0; i < sizeof mac; i++) {
         hex[2 * i] = "0123456789abcdef"[mac[i] >> 4];
         hex[2 * i + 1] = "0123456789abcdef"[mac[i] & 15];
@@ -245,7 +254,7 @@ static void authorize(plumb_call_t *call)
     plumb_header(call, "Authorization", "Basic %s", plumb_base64(call, pair, strlen(pair)));
 }
 
-static plumb_step_t post(plumb_call_t *call, const char *body)
+static plumb_step_t post(plumb_call_t *call, const body_t *body)
 {
     const char *style = plumb_field(call, "style"), *name;
     json_t *value;
@@ -260,7 +269,7 @@ static plumb_step_t post(plumb_call_t *call, const char *body)
         sign_hex(call, body);
     authorize(call);
     plumb_header(call, "plumb-attempt", "%u", call->attempt);
-    plumb_body(call, "application/json; charset=utf-8", body, strlen(body));
+    plumb_body_parts(call, "application/json; charset=utf-8", body->part, BODY_PARTS);
     plumb_timeout(call, json_integer_value(json_object_get(call->fields, "timeout_s")) * 1000);
     return plumb_ask(call, 1);
 }
@@ -288,7 +297,7 @@ static const json_t *at_pointer(const json_t *value, const char *pointer)
 static void keep_id(plumb_call_t *call)
 {
     const char *path = plumb_field(call, "id_path");
-    const json_t *id = path[0] != '\0' ? at_pointer(call->reply->json, path) : NULL;
+    const json_t *id = path[0] != '\0' ? at_pointer(plumb_reply_json(call), path) : NULL;
     if (json_is_string(id) && json_string_length(id) > 0 && json_string_length(id) <= EXTERNAL_MAX)
         plumb_external_id(call, json_string_value(id));
     else if (json_is_integer(id))
@@ -313,11 +322,24 @@ static plumb_step_t judge(plumb_call_t *call)
 
 /* ---- verbs ---- */
 
+/* Post what was built for this call alone; takes `data`. */
+static plumb_step_t post_tree(plumb_call_t *call, const char *type, const char *when, json_t *data)
+{
+    char *text = json_dumps(data, JSON_COMPACT | JSON_SORT_KEYS);
+    body_t body = body_of(call, type, when, plumb_part(text != NULL ? text : "null"));
+    plumb_step_t step = post(call, &body);
+    free(text);
+    json_decref(data);
+    return step;
+}
+
 static plumb_step_t webhooks_send(plumb_call_t *call)
 {
     if (call->stage > 0)
         return judge(call);
-    return post(call, body_of(call, "lead.created", plumb_lead(call, "createdAt"), call->lead));
+    body_t body =
+        body_of(call, "lead.created", plumb_lead(call, "createdAt"), plumb_lead_json(call));
+    return post(call, &body);
 }
 
 static plumb_step_t webhooks_update(plumb_call_t *call)
@@ -326,12 +348,9 @@ static plumb_step_t webhooks_update(plumb_call_t *call)
         return judge(call);
     if (json_is_false(json_object_get(call->fields, "send_update")))
         return plumb_end_because(call, PLUMB_OUT_ok, "changes are not wanted");
-    json_t *data = json_copy(call->lead);
+    json_t *data = json_copy(plumb_lead_tree(call));
     json_object_set_new(data, "previous_id", json_string(call->external_id));
-    plumb_step_t step =
-        post(call, body_of(call, "lead.updated", plumb_lead(call, "updatedAt"), data));
-    json_decref(data);
-    return step;
+    return post_tree(call, "lead.updated", plumb_lead(call, "updatedAt"), data);
 }
 
 static plumb_step_t webhooks_test(plumb_call_t *call)
@@ -343,10 +362,8 @@ static plumb_step_t webhooks_test(plumb_call_t *call)
         return judge(call);
     if (gmtime_r(&now, &utc) != NULL)
         strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &utc);
-    json_t *data = json_pack("{s:s,s:b}", "message", "Plumb test", "test", 1);
-    plumb_step_t step = post(call, body_of(call, "webhook.test", when, data));
-    json_decref(data);
-    return step;
+    return post_tree(call, "webhook.test", when,
+                     json_pack("{s:s,s:b}", "message", "Plumb test", "test", 1));
 }
 
 PLUMB_EXPORT const plumb_channel_t plumb_channel = {PLUMB_CHANNEL_HEAD,

@@ -20,7 +20,7 @@
  *             return plumb_end(call, plumb_outcome_of_status(call->reply->status));
  *         plumb_request(call, "POST", plumb_field(call, "url"));
  *         plumb_header(call, "Authorization", "Bearer %s", plumb_field(call, "key"));
- *         plumb_body_json(call, call->lead);
+ *         plumb_body_lead(call);
  *         return plumb_ask(call, 1);
  *     }
  *
@@ -48,9 +48,9 @@
  * in every attempt.  A 3xx is a reply like any other; it is never followed.
  *
  * Several requests.  What a later step needs to know (the contact's id, before the deal is made)
- * goes into call->checkpoint, an object of at most 480 bytes as JSON.  It is kept before the next
- * request leaves, and it is there again in the next attempt, also when the worker was killed: look
- * into it in stage 0, and do not make twice what it says was made.
+ * goes into plumb_checkpoint(call), an object of at most 480 bytes as JSON.  It is kept before the
+ * next request leaves, and it is there again in the next attempt, also when the worker was killed:
+ * look into it in stage 0, and do not make twice what it says was made.
  *
  * Outcomes (outcomes.h): `ok`; `duplicate` (the service has it: success too); `retry`; `throttled`
  * (slow down; with plumb_retry_after if the service says when); `credentials` (it does not let us
@@ -58,11 +58,16 @@
  * host says when a step breaks the rules.
  *
  * Rules.  The symbol is set by member name; everything else is static; no state outlives a call;
- * JSON values are jansson's, and what `call` points to is borrowed until the step returns; no
- * thread, no file, no socket, no signal, no exit; the time is call->now.  Control characters in an
- * address or a header, headers that frame the request (Host, Content-Length, Transfer-Encoding,
- * Connection, Expect, Accept-Encoding, Proxy-*, …), a body above 1 MiB, more than 64 headers, an
- * external id above 255 bytes: each makes the call end as `bug`, and nothing is sent.
+ * JSON values are jansson's; what `call` points to, and what the functions below return, is
+ * borrowed until the step returns; no thread, no file, no socket, no signal, no exit; the time is
+ * call->now.  Control characters in an address or a header, headers that frame the request (Host,
+ * Content-Length, Transfer-Encoding, Connection, Expect, Accept-Encoding, Proxy-*, …), a body above
+ * 1 MiB, more than 64 headers, an external id above 255 bytes: each makes the call end as `bug`,
+ * and nothing is sent.
+ *
+ * Cost.  The lead comes as bytes.  plumb_lead reads one text of it and plumb_lead_json turns it
+ * into JSON text in one pass; only plumb_lead_tree builds values, which costs several times as
+ * much.  The same holds for the answer: it is not parsed unless plumb_reply_json is called.
  *
  * What is shown.  The owner sees an excerpt of request and answer in which the values of
  * PLUMB_SECRET fields are "***" wherever they stand, likewise Authorization and cookies; of a
@@ -81,6 +86,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define PLUMB_CHANNEL_MAGIC 0x4d554c50u /* "PLUM" */
 #define PLUMB_CHANNEL_ABI 1u
@@ -140,11 +146,15 @@ typedef struct plumb_reply {
     int status;       /* HTTP status, or SMTP's last */
     const char *body; /* NUL follows; at most worker.response_keep bytes */
     size_t length;
-    bool truncated; /* the service sent more */
-    json_t *json;   /* the body, when it is whole and JSON without doubled keys; else NULL */
-    int64_t retry_after_ms;   /* from the header of a 429 or 503; 0 none */
-    const char *content_type; /* "" when absent */
+    bool truncated;         /* the service sent more */
+    int64_t retry_after_ms; /* from the header of a 429 or 503; 0 none */
 } plumb_reply_t;
+
+/* A piece of a body, or of what is signed. */
+typedef struct plumb_part {
+    const void *data;
+    size_t length;
+} plumb_part_t;
 
 typedef struct plumb_call plumb_call_t;
 
@@ -159,7 +169,8 @@ typedef struct plumb_step {
 typedef struct plumb_host {
     void (*request)(plumb_call_t *call, const char *method, const char *url);
     void (*header)(plumb_call_t *call, const char *name, const char *value);
-    void (*body)(plumb_call_t *call, const char *content_type, const void *data, size_t length);
+    void (*body)(plumb_call_t *call, const char *content_type, const plumb_part_t *parts,
+                 size_t count);
     void (*mail)(plumb_call_t *call, const char *url, const char *from, const char *user,
                  const char *password);
     void (*mail_to)(plumb_call_t *call, const char *address);
@@ -175,9 +186,15 @@ typedef struct plumb_host {
     char *(*base64)(plumb_call_t *call, const void *data, size_t length);
     ptrdiff_t (*unbase64)(plumb_call_t *call, const char *text, size_t length, void *out,
                           size_t size);
-    void (*hmac_sha256)(const void *key, size_t key_length, const void *data, size_t length,
+    void (*hmac_sha256)(const void *key, size_t key_length, const plumb_part_t *parts, size_t count,
                         uint8_t out[32]);
     void (*timeout)(plumb_call_t *call, int64_t ms);
+    const char *(*lead_text)(plumb_call_t *call, const char *name);
+    plumb_part_t (*lead_json)(plumb_call_t *call);
+    json_t *(*lead_tree)(plumb_call_t *call);
+    json_t *(*mapped)(plumb_call_t *call);
+    json_t *(*checkpoint)(plumb_call_t *call);
+    json_t *(*reply_json)(plumb_call_t *call);
 } plumb_host_t;
 
 struct plumb_call {
@@ -189,10 +206,7 @@ struct plumb_call {
     const char *delivery;    /* UUID; the idempotency key outward, the same in every attempt */
     const char *external_id; /* known record, "" none */
     int64_t now;             /* Unix seconds; pinned for a replay: never ask a clock yourself */
-    json_t *lead;            /* object: "id", the lead's attributes by API name, "data" */
     json_t *fields;          /* object: the credential's fields, checked and with initial values */
-    json_t *mapped;          /* object: what the field mapping made */
-    json_t *checkpoint;      /* object, yours to change: kept over steps, retries and crashes */
     const plumb_reply_t *reply; /* of the last request; NULL in stage 0 */
 };
 
@@ -257,20 +271,38 @@ static inline void plumb_timeout(plumb_call_t *call, int64_t ms)
 #define plumb_header(call, name, ...)                                                              \
     (call)->host->header((call), (name), (call)->host->format((call), __VA_ARGS__))
 
+static inline plumb_part_t plumb_part(const char *text)
+{
+    return (plumb_part_t){text, strlen(text)};
+}
+
+/* The body, copied; content_type NULL: none is said. */
 static inline void plumb_body(plumb_call_t *call, const char *content_type, const void *data,
                               size_t length)
 {
-    call->host->body(call, content_type, data, length);
+    const plumb_part_t part = {data, length};
+    call->host->body(call, content_type, &part, 1);
+}
+
+/* The same of several pieces, one behind the other. */
+static inline void plumb_body_parts(plumb_call_t *call, const char *content_type,
+                                    const plumb_part_t *parts, size_t count)
+{
+    call->host->body(call, content_type, parts, count);
+}
+
+/* The lead as application/json. */
+static inline void plumb_body_lead(plumb_call_t *call)
+{
+    const plumb_part_t part = call->host->lead_json(call);
+    call->host->body(call, "application/json", &part, 1);
 }
 
 /* Compact JSON as application/json. */
 static inline void plumb_body_json(plumb_call_t *call, const json_t *value)
 {
     char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
-    size_t length = 0;
-    while (text != NULL && text[length] != '\0')
-        length++;
-    call->host->body(call, "application/json", text, length);
+    plumb_body(call, "application/json", text, text != NULL ? strlen(text) : 0);
     free(text);
 }
 
@@ -335,13 +367,47 @@ static inline const char *plumb_field(plumb_call_t *call, const char *name)
     return text == NULL ? "" : text;
 }
 
-/* A text attribute of the lead, "" when not given. */
+/* A text attribute of the lead by its name in the API, "" when not given. */
 static inline const char *plumb_lead(plumb_call_t *call, const char *name)
 {
-    const char *text = json_string_value(json_object_get(call->lead, name));
-    return text == NULL ? "" : text;
+    return call->host->lead_text(call, name);
 }
 
+/* The lead as JSON text, NUL behind it: an object of "id", its attributes by their names in the
+ * API, and "data"; compact, with the keys of every object sorted by their bytes.  It stays the same
+ * in every attempt. */
+static inline plumb_part_t plumb_lead_json(plumb_call_t *call)
+{
+    return call->host->lead_json(call);
+}
+
+/* The same as a tree, built at the first call.  Leave it as it is: later steps see it too.  NULL
+ * only when the call is about to end as `bug`. */
+static inline json_t *plumb_lead_tree(plumb_call_t *call)
+{
+    return call->host->lead_tree(call);
+}
+
+/* What the field mapping made: an object. */
+static inline json_t *plumb_mapped(plumb_call_t *call)
+{
+    return call->host->mapped(call);
+}
+
+/* An object, yours to change: kept over steps, retries and crashes. */
+static inline json_t *plumb_checkpoint(plumb_call_t *call)
+{
+    return call->host->checkpoint(call);
+}
+
+/* The reply's body, parsed at the first call; NULL when it is cut, or no JSON, or has doubled
+ * keys. */
+static inline json_t *plumb_reply_json(plumb_call_t *call)
+{
+    return call->host->reply_json(call);
+}
+
+/* A header of the reply, "" when absent. */
 static inline const char *plumb_reply_header(plumb_call_t *call, const char *name)
 {
     return call->host->reply_header(call, name);
@@ -368,10 +434,11 @@ static inline ptrdiff_t plumb_unbase64(plumb_call_t *call, const char *text, siz
     return call->host->unbase64(call, text, length, out, size);
 }
 
+/* Of the pieces, one behind the other. */
 static inline void plumb_hmac_sha256(plumb_call_t *call, const void *key, size_t key_length,
-                                     const void *data, size_t length, uint8_t out[32])
+                                     const plumb_part_t *parts, size_t count, uint8_t out[32])
 {
-    call->host->hmac_sha256(key, key_length, data, length, out);
+    call->host->hmac_sha256(key, key_length, parts, count, out);
 }
 
 /* A line in the host's log with this delivery's ids; never personal data. */

@@ -29,9 +29,9 @@ static void ask_rudely(plumb_call_t *call)
     if (is(call, "large"))
         plumb_body(call, "text/plain", large, sizeof large);
     if (is(call, "checkpoint"))
-        json_object_set_new(call->checkpoint, "x", json_stringn(large, 0));
+        json_object_set_new(plumb_checkpoint(call), "x", json_stringn(large, 0));
     for (int i = 0; is(call, "checkpoint") && i < 200; i++)
-        json_object_set_new(call->checkpoint, plumb_format(call, "k%d", i), json_integer(i));
+        json_object_set_new(plumb_checkpoint(call), plumb_format(call, "k%d", i), json_integer(i));
     for (int i = 0; is(call, "many headers") && i < 100; i++)
         plumb_header(call, plumb_format(call, "X-%d", i), "%d", i);
     if (is(call, "id"))

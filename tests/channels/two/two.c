@@ -7,18 +7,18 @@ static const plumb_field_t fields[] = {
 static plumb_step_t make(plumb_call_t *call, const char *what, unsigned next)
 {
     plumb_request(call, "POST", plumb_format(call, "%s%s", plumb_field(call, "url"), what));
-    plumb_body_json(call, call->checkpoint);
+    plumb_body_json(call, plumb_checkpoint(call));
     return plumb_ask(call, next);
 }
 
 static plumb_step_t two_send(plumb_call_t *call)
 {
-    if (call->stage == 0 && json_object_get(call->checkpoint, "contact") == NULL)
+    if (call->stage == 0 && json_object_get(plumb_checkpoint(call), "contact") == NULL)
         return make(call, "?contact", 1);
     if (call->stage == 1) {
         if (call->reply->status >= 300)
             return plumb_end(call, plumb_outcome_of_status(call->reply->status));
-        json_object_set_new(call->checkpoint, "contact", json_integer(5));
+        json_object_set_new(plumb_checkpoint(call), "contact", json_integer(5));
     }
     if (call->stage < 2)
         return make(call, "?deal", 2);
