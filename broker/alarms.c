@@ -4,16 +4,14 @@
  * Each alarm has one delay, so a list in order of setting is in order of time. */
 #include "state.h"
 
-#define DOUBT_MS 2400 /* of questions that reach the tracker */
-#define BATCHES 4     /* notes of one kind in one step; the rest in the next */
+#define BATCHES 4 /* notes of one kind in one step; the rest in the next */
 
-typedef void (*action_fn)(broker_t *b, ticket_t *t, bool sent);
+typedef void (*action_fn)(broker_t *b, ticket_t *t);
 
-static void again(broker_t *b, ticket_t *t, bool sent);
-static void look_at_worker(broker_t *b, ticket_t *t, bool sent);
-static void doubt(broker_t *b, ticket_t *t, bool sent);
-static void forget(broker_t *b, ticket_t *t, bool sent);
-static void drop(broker_t *b, ticket_t *t, bool sent);
+static void again(broker_t *b, ticket_t *t);
+static void look_at_worker(broker_t *b, ticket_t *t);
+static void forget(broker_t *b, ticket_t *t);
+static void drop(broker_t *b, ticket_t *t);
 
 /* What is said to the tracker when the alarm goes (PLUMB_MSG_COUNT: nothing), and what then. */
 static const struct rule {
@@ -27,7 +25,8 @@ static const struct rule {
     [BK_ALARM_UNACKED] = {5000, PLUMB_MSG_UNACKED, false, again},
     [BK_ALARM_LOST] = {1000, PLUMB_MSG_LOST, false, again},
     [BK_ALARM_GIVEN_UP] = {1000, PLUMB_MSG_LOST, true, again},
-    [BK_ALARM_DOUBT] = {400, PLUMB_MSG_UNACKED, false, doubt},
+    /* Until it is answered: recorded (an ack), or not (bk_ticket_unrecorded). */
+    [BK_ALARM_DOUBT] = {400, PLUMB_MSG_UNACKED, false, again},
     [BK_ALARM_ACKED] = {5000, PLUMB_MSG_COUNT, false, forget},
     [BK_ALARM_GONE] = {30000, PLUMB_MSG_COUNT, false, drop},
     [BK_ALARM_GONE_LONG] = {600000, PLUMB_MSG_COUNT, false, drop},
@@ -55,53 +54,34 @@ static alarm_t alarm_of(const ticket_t *t)
         return BK_ALARM_LOST;
     case BK_GIVEN_UP:
         return BK_ALARM_GIVEN_UP;
+    case BK_DOUBT:
+        return BK_ALARM_DOUBT;
     default:
         return BK_ALARM_UNACKED;
     }
 }
 
-static void again(broker_t *b, ticket_t *t, bool sent)
+static void again(broker_t *b, ticket_t *t)
 {
-    (void)sent;
     bk_alarm_set(b, t, alarm_of(t));
 }
 
 /* A job that got lost on its way to the worker shows only here: a worker told to say hello lists
  * what it has. */
-static void look_at_worker(broker_t *b, ticket_t *t, bool sent)
+static void look_at_worker(broker_t *b, ticket_t *t)
 {
-    (void)sent;
     bk_alarm_set(b, t, BK_ALARM_ASSIGNED);
     if (!t->begun && b->now_ms - t->assigned_ms > rules[BK_ALARM_ASSIGNED].delay_ms * 3 / 2)
         bk_peer_ask(b, t->peer);
 }
 
-/* If it is recorded, the tracker says so within a few questions: some, since it may just have been
- * started and its answers not reach us yet.  Else it waits again; but what had begun may have been
- * sent. */
-static void doubt(broker_t *b, ticket_t *t, bool sent)
+static void forget(broker_t *b, ticket_t *t)
 {
-    if (!sent)
-        t->doubt_ms = 0;
-    else if (t->doubt_ms == 0)
-        t->doubt_ms = b->now_ms + DOUBT_MS;
-    if (t->doubt_ms == 0 || b->now_ms < t->doubt_ms)
-        bk_alarm_set(b, t, BK_ALARM_DOUBT);
-    else if (t->begun)
-        bk_ticket_move(b, t, BK_LOST, NULL);
-    else
-        bk_ticket_again(b, t);
-}
-
-static void forget(broker_t *b, ticket_t *t, bool sent)
-{
-    (void)sent;
     bk_ticket_forget(b, t);
 }
 
-static void drop(broker_t *b, ticket_t *t, bool sent)
+static void drop(broker_t *b, ticket_t *t)
 {
-    (void)sent;
     bk_ticket_free(b, t);
 }
 
@@ -131,14 +111,15 @@ static void run(broker_t *b, alarm_t alarm)
     bk_link_t due;
     bk_list_init(&due);
     size_t count = gather(b, &b->alarms[alarm], &due);
-    bool sent = true;
     if (rule->note != PLUMB_MSG_COUNT) {
         plumb_note_t note = {
             .type = rule->note, .given_up = rule->given_up, .held = b->items, .held_count = count};
-        sent = bk_note_to_tracker(b, &note);
+        if (alarm == BK_ALARM_DOUBT)
+            note.instance = ++b->questions;
+        (void)bk_note_to_tracker(b, &note); /* lost: it is said again */
     }
     while (!bk_list_empty(&due))
-        rule->then(b, BK_OF(ticket_t, alarm, bk_list_first(&due)), sent);
+        rule->then(b, BK_OF(ticket_t, alarm, bk_list_first(&due)));
 }
 
 void bk_alarms_run(broker_t *b)

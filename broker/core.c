@@ -289,16 +289,19 @@ void broker_acks(broker_t *b, int64_t now_ms, const void *frame, size_t length)
         return;
     if (note.type == PLUMB_MSG_CENSUS || note.type == PLUMB_MSG_ADOPT)
         return; /* for workers */
-    if (note.type != PLUMB_MSG_ACKS) {
+    bool recorded = note.type == PLUMB_MSG_ACKS;
+    if (!recorded && note.type != PLUMB_MSG_UNACKED) {
         b->counts.foreign++;
         return;
     }
-    if (note.epoch != 0 && note.epoch != b->epoch)
+    if (note.epoch != b->epoch && (note.epoch != 0 || !recorded))
         return; /* for another broker */
     for (size_t i = 0; i < note.held_count; i++) {
         ticket_t *t = bk_ticket_find(b, &note.held[i].ticket);
-        if (t != NULL)
+        if (t != NULL && recorded)
             bk_ticket_acked(b, t);
+        else if (t != NULL)
+            bk_ticket_unrecorded(b, t, note.instance);
     }
 }
 

@@ -73,7 +73,7 @@ struct bk_ticket {
     int64_t due_ms;       /* of the alarm */
     int64_t arrived_ms;   /* here */
     int64_t assigned_ms;  /* to its worker */
-    int64_t doubt_ms;     /* DOUBT ends then; 0: the tracker could not be asked */
+    uint64_t doubt;       /* DOUBT ends by the answer to this question or a later one */
     peer_t *peer;         /* ASSIGNED, DONE */
     queue_t *queue;       /* NULL: known only from a worker's list */
     payload_t *payload;   /* NULL: done, or known only from a worker's list */
@@ -254,6 +254,7 @@ struct broker {
     queue_state_t initial; /* of a new queue */
     uint64_t round;
     uint64_t seq;
+    uint64_t questions; /* asked of the tracker, to tell answers apart */
     uint32_t serial, hello;
     int64_t peers_ms; /* a worker may be dead then */
     int64_t sweep_ms;
@@ -309,6 +310,8 @@ void bk_ticket_free(broker_t *b, ticket_t *t);   /* without any */
 void bk_ticket_acked(broker_t *b, ticket_t *t);
 /* It did not begin: wait again, or be given up when nothing of it is here or we stop. */
 void bk_ticket_again(broker_t *b, ticket_t *t);
+/* At the time of that question the tracker had no result of it. */
+void bk_ticket_unrecorded(broker_t *b, ticket_t *t, uint64_t question);
 
 /* alarms.c */
 void bk_alarm_set(broker_t *b, ticket_t *t, alarm_t alarm);

@@ -144,7 +144,7 @@ void bk_ticket_move(broker_t *b, ticket_t *t, phase_t phase, peer_t *peer)
     case BK_DOUBT:
         if (t->queue != NULL)
             t->queue->doubted++;
-        t->doubt_ms = 0;
+        t->doubt = b->questions + 1; /* what was asked before may be answered late */
         bk_alarm_now(b, t, BK_ALARM_DOUBT);
         break;
     case BK_DONE:
@@ -215,4 +215,16 @@ void bk_ticket_again(broker_t *b, ticket_t *t)
         bk_ticket_move(b, t, BK_GIVEN_UP, NULL);
     else
         bk_ticket_move(b, t, BK_WAITING, NULL);
+}
+
+/* Its worker lets go of a result only once it is recorded, so there was none and will be none.
+ * But what it once listed as begun may have been sent. */
+void bk_ticket_unrecorded(broker_t *b, ticket_t *t, uint64_t question)
+{
+    if (t->phase != BK_DOUBT || question < t->doubt)
+        return;
+    if (t->begun)
+        bk_ticket_move(b, t, BK_LOST, NULL);
+    else
+        bk_ticket_again(b, t);
 }

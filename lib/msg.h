@@ -50,7 +50,8 @@ typedef enum plumb_msg_type {
     PLUMB_MSG_RECALL,   /* tracker -> broker -> worker: do not begin this any more */
     PLUMB_MSG_RECALLED, /* broker -> tracker: answer to RECALL */
     PLUMB_MSG_LOST,     /* broker -> tracker: its worker is dead; and GAVE UP: given back unbegun */
-    PLUMB_MSG_UNACKED,  /* broker -> tracker: done long ago, no ack seen: say it again */
+    PLUMB_MSG_UNACKED,  /* broker -> tracker: no ack seen: say it again; tracker -> brokers (PUB):
+                           not  recorded at that question */
     PLUMB_MSG_CENSUS,   /* tracker -> workers (PUB): say what you hold */
     PLUMB_MSG_INVENTORY, /* worker -> tracker: what I hold, and under which epoch */
     PLUMB_MSG_ADOPT,     /* tracker -> workers (PUB): what you hold now belongs to this epoch */

@@ -234,6 +234,17 @@ static inline plumb_ticket_t world_ticket(unsigned n, uint32_t attempt)
     return (plumb_ticket_t){world_id(1, n), attempt};
 }
 
+/* Does what was said name delivery n's first attempt?  `said` may be NULL. */
+static inline bool world_names(const said_t *said, unsigned n)
+{
+    plumb_ticket_t ticket = world_ticket(n, 1);
+    for (size_t i = 0; said != NULL && i < said->note.held_count; i++) {
+        if (memcmp(&said->held[i].ticket, &ticket, sizeof ticket) == 0)
+            return true;
+    }
+    return false;
+}
+
 static inline plumb_held_t world_held(unsigned n, plumb_phase_t phase)
 {
     return (plumb_held_t){.ticket = world_ticket(n, 1), .phase = phase};
@@ -368,6 +379,30 @@ static inline void world_ack_ticket(world_t *w, plumb_ticket_t ticket)
 static inline void world_ack(world_t *w, unsigned n)
 {
     world_ack_ticket(w, world_ticket(n, 1));
+}
+
+/* The tracker's answer that `ticket` was still queued when question `number` was asked. */
+static inline void world_unrecorded(world_t *w, plumb_ticket_t ticket, uint64_t epoch,
+                                    uint64_t number)
+{
+    plumb_held_t held = {.ticket = ticket};
+    plumb_note_t note = {.type = PLUMB_MSG_UNACKED,
+                         .epoch = epoch,
+                         .instance = number,
+                         .held = &held,
+                         .held_count = 1};
+    world_encode(w, &note);
+    broker_acks(w->b, w->now, w->frame.data, w->frame.length);
+    world_check(w);
+}
+
+/* … to the last question, which names it. */
+static inline void world_answer(world_t *w, unsigned n)
+{
+    const said_t *asked = world_last(w, TO_TRACKER, PLUMB_MSG_UNACKED);
+    assert_true(world_names(asked, n));
+    world_unrecorded(w, world_ticket(n, 1), asked->note.epoch, asked->note.instance);
+    world_step(w);
 }
 
 static inline void world_ask(world_t *w, const plumb_note_t *note)

@@ -12,7 +12,8 @@ static const plumb_msg_type_t welcome[DOORS][6] = {
               PLUMB_MSG_COUNT},
     [CONTROL] = {PLUMB_MSG_AUDIT, PLUMB_MSG_RECALL, PLUMB_MSG_STANDS, PLUMB_MSG_CONTROL,
                  PLUMB_MSG_COUNT},
-    [ACKS] = {PLUMB_MSG_ACKS, PLUMB_MSG_CENSUS, PLUMB_MSG_ADOPT, PLUMB_MSG_COUNT},
+    [ACKS] = {PLUMB_MSG_ACKS, PLUMB_MSG_UNACKED, PLUMB_MSG_CENSUS, PLUMB_MSG_ADOPT,
+              PLUMB_MSG_COUNT},
 };
 
 static void push(world_t *w, door_t door, const void *frame, size_t length)

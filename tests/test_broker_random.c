@@ -185,8 +185,11 @@ static void take_report(play_t *p, const said_t *said)
     for (size_t i = 0; i < said->note.held_count; i++) {
         plumb_ticket_t ticket = said->held[i].ticket;
         row_t *row = &p->rows[row_of(&ticket)];
-        if (said->type == PLUMB_MSG_UNACKED && is_current(p, &ticket))
+        if (said->type == PLUMB_MSG_UNACKED && is_current(p, &ticket)) {
+            if (said->note.instance != 0 && row->epoch == said->note.epoch && !fault(p, 20))
+                world_unrecorded(&p->w, ticket, said->note.epoch, said->note.instance);
             continue;
+        }
         if (said->type == PLUMB_MSG_LOST && is_current(p, &ticket)) {
             row->state = PENDING;
             row->excuses += !said->note.given_up;

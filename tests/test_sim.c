@@ -1,7 +1,7 @@
 /* The delivery protocol under faults: many seeds, and each of its safeguards taken away in turn.
  *
- * PLUMB_SIM_SEEDS=n runs so many, PLUMB_SIM_SEED=n that one alone, PLUMB_SIM_TRACE=1 tells its
- * story. */
+ * PLUMB_SIM_SEEDS=n runs so many, PLUMB_SIM_SEED=n that one alone, both so many from that one on;
+ * PLUMB_SIM_TRACE=1 tells their story. */
 #include "sim/sim.h"
 
 #include "count.h"
@@ -29,7 +29,7 @@ static void keeps_its_promises(void **state)
     (void)state;
     uint64_t one = number_in("PLUMB_SIM_SEED", 0);
     uint64_t first = one != 0 ? one : 1;
-    uint64_t count = one != 0 ? 1 : number_in("PLUMB_SIM_SEEDS", SEEDS);
+    uint64_t count = number_in("PLUMB_SIM_SEEDS", one != 0 ? 1 : SEEDS);
     for (uint64_t seed = first; seed < first + count; seed++)
         if (!sim_run(seed, MUTANT_NONE))
             fail_msg("PLUMB_SIM_SEED=%" PRIu64 ": %s", seed, sim.why);

@@ -15,7 +15,7 @@
 
 /* What was said of a ticket, and by which epoch: a place in `epochs` above the flags.  Of a broker
  * that does not know yet that it is dead a row that lives on under another epoch must not hear. */
-enum { SAID_LOST = 1, SAID_GIVEN_UP = 2, SAID_UNACKED = 4, FOUND = 8, TAKEN = 16 };
+enum { SAID_LOST = 1, SAID_GIVEN_UP = 2, SAID_UNACKED = 4, FOUND = 8, TAKEN = 16, OPEN = 32 };
 #define PLACE_SHIFT 8
 #define FLAGS ((1U << PLACE_SHIFT) - 1)
 
@@ -38,6 +38,7 @@ static size_t place_of(lost_t *l, uint64_t epoch)
     if (l->epoch_count == LOST_EPOCHS)
         return LOST_EPOCHS;
     l->epochs[l->epoch_count] = epoch;
+    l->questions[l->epoch_count] = 0;
     return l->epoch_count++;
 }
 
@@ -50,6 +51,8 @@ void lost_note(tracker_t *t, const plumb_note_t *note)
     size_t place = place_of(l, note->epoch);
     if (place == LOST_EPOCHS)
         return;
+    if (note->type == PLUMB_MSG_UNACKED && note->instance > l->questions[place])
+        l->questions[place] = note->instance;
     slice_text(l->broker, sizeof l->broker, &note->name);
     for (size_t i = 0; i < note->held_count && l->tickets.count < TICKETS_MAX; i++) {
         uint32_t *known = tickets_enter(&l->tickets, &note->held[i].ticket, 0, NULL);
@@ -140,8 +143,7 @@ static int take_page(tracker_t *t, const PGresult *r, plumb_err_t *err)
             keys->lost[lost_count++] = key;
         else if (*said & SAID_GIVEN_UP)
             keys->given_up[given_up_count++] = key;
-        if (*said & (SAID_LOST | SAID_GIVEN_UP))
-            *said |= TAKEN;
+        *said |= *said & (SAID_LOST | SAID_GIVEN_UP) ? TAKEN : OPEN;
     }
     int rc = lost_record(t, keys->lost, lost_count, t->lost.broker, err);
     if (rc == 0)
@@ -150,8 +152,16 @@ static int take_page(tracker_t *t, const PGresult *r, plumb_err_t *err)
     return rc;
 }
 
+/* What a walk that broke off had seen is old by now. */
+static void forget_seen(tickets_t *tickets)
+{
+    for (size_t i = 0; i < tickets->capacity; i++)
+        tickets->slots[i].value &= ~(uint32_t)(FOUND | OPEN);
+}
+
 static int walk(tracker_t *t, plumb_err_t *err)
 {
+    forget_seen(&t->lost.tickets);
     queued_cursor_t cursor = {0};
     bool end = false;
     int rc = 0;
@@ -167,31 +177,54 @@ static int walk(tracker_t *t, plumb_err_t *err)
 
 /* To the broker that asked, not to workers: one that was given up and lives has a result that is
  * still to be recorded. */
-static void tell(tracker_t *t, size_t place, const plumb_held_t *held, size_t count)
+static void tell(tracker_t *t, size_t place, plumb_msg_type_t type, const plumb_held_t *held,
+                 size_t count)
 {
-    links_send_list(&t->links, t->links.acks,
-                    (plumb_note_t){.type = PLUMB_MSG_ACKS, .epoch = t->lost.epochs[place]}, held,
-                    count);
+    plumb_note_t note = {.type = type, .epoch = t->lost.epochs[place]};
+    if (type == PLUMB_MSG_UNACKED)
+        note.instance = t->lost.questions[place];
+    links_send_list(&t->links, t->links.acks, note, held, count);
 }
 
-/* All is settled but what still waits for its result, which its worker repeats. */
-static void acknowledge(tracker_t *t, size_t place)
+/* All but what still waits for its result, which its worker repeats. */
+static bool is_settled(uint32_t said)
+{
+    return (said & (FOUND | SAID_UNACKED | TAKEN)) != (FOUND | SAID_UNACKED);
+}
+
+static bool is_open(uint32_t said)
+{
+    return (said & OPEN) != 0;
+}
+
+static void tell_all(tracker_t *t, size_t place, plumb_msg_type_t type, bool (*wanted)(uint32_t))
 {
     const tickets_t *tickets = &t->lost.tickets;
     plumb_held_t held[512];
     size_t count = 0;
     for (size_t i = 0; i < tickets->capacity; i++) {
         const tickets_slot_t *slot = &tickets->slots[i];
-        bool waits = (slot->value & (FOUND | SAID_UNACKED | TAKEN)) == (FOUND | SAID_UNACKED);
-        if (slot->ticket.attempt == 0 || slot->value >> PLACE_SHIFT != place || waits)
+        if (slot->ticket.attempt == 0 || slot->value >> PLACE_SHIFT != place ||
+            !wanted(slot->value))
             continue;
         held[count++] = (plumb_held_t){.ticket = slot->ticket};
         if (count == PLUMB_COUNT(held)) {
-            tell(t, place, held, count);
+            tell(t, place, type, held, count);
             count = 0;
         }
     }
-    tell(t, place, held, count);
+    tell(t, place, type, held, count);
+}
+
+/* The rows were read after every question that is answered here, so the newest one's number tells
+ * how old this knowledge is at most. */
+static void answer(tracker_t *t)
+{
+    for (size_t place = 0; place < t->lost.epoch_count; place++) {
+        tell_all(t, place, PLUMB_MSG_ACKS, is_settled);
+        if (t->lost.questions[place] != 0)
+            tell_all(t, place, PLUMB_MSG_UNACKED, is_open);
+    }
 }
 
 int lost_work(tracker_t *t, plumb_err_t *err)
@@ -202,8 +235,7 @@ int lost_work(tracker_t *t, plumb_err_t *err)
     int rc = walk(t, err);
     if (rc < 0)
         return rc;
-    for (size_t place = 0; place < l->epoch_count; place++)
-        acknowledge(t, place);
+    answer(t);
     tickets_fini(&l->tickets);
     l->epoch_count = 0;
     l->at_ms = INT64_MAX;

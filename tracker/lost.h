@@ -13,8 +13,9 @@ typedef struct tracker tracker_t;
 #define LOST_EPOCHS 16
 
 typedef struct lost {
-    tickets_t tickets;            /* with what was said of each, and by which epoch */
-    uint64_t epochs[LOST_EPOCHS]; /* that spoke since the last walk */
+    tickets_t tickets;               /* with what was said of each, and by which epoch */
+    uint64_t epochs[LOST_EPOCHS];    /* that spoke since the last walk */
+    uint64_t questions[LOST_EPOCHS]; /* the newest of each that wants an answer; 0: none */
     size_t epoch_count;
     int64_t at_ms; /* of the walk; INT64_MAX: none is due */
     char broker[NAME_SIZE];

@@ -369,6 +369,8 @@ static void on_tracker_note(peers_t *peers, const plumb_note_t *note)
     case PLUMB_MSG_ADOPT:
         calls_adopt(peers->calls, note->epoch, note->held, note->held_count);
         break;
+    case PLUMB_MSG_UNACKED: /* an answer to a broker */
+        break;
     default:
         plumb_metric_add(PLUMB_M_FRAMES_REFUSED, "type", 1);
     }
