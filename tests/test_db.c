@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -401,6 +402,8 @@ static void large_parameter(void **state)
 
 /* ---- a commit that waits for a standby ---- */
 
+#define COMMIT_SOMETHING "SELECT pg_logical_emit_message(true, 'test', '')"
+
 static void want_standby(bool wanted)
 {
     pg_run(pg_conninfo(),
@@ -408,10 +411,33 @@ static void want_standby(bool wanted)
                   : "ALTER SYSTEM RESET synchronous_standby_names",
            NULL, 0);
     pg_run(pg_conninfo(), "SELECT pg_reload_conf()", NULL, 0);
-    char value[32] = "?";
-    do /* the reload takes a moment */
-        pg_run(pg_conninfo(), "SHOW synchronous_standby_names", value, sizeof value);
-    while ((strcmp(value, "ghost") == 0) != wanted);
+}
+
+static bool waits_for_standby(PGconn *conn)
+{
+    char sql[128], waits[8] = "";
+    snprintf(sql, sizeof sql, "SELECT wait_event = 'SyncRep' FROM pg_stat_activity WHERE pid = %d",
+             PQbackendPID(conn));
+    pg_run(pg_conninfo(), sql, waits, sizeof waits);
+    return strcmp(waits, "t") == 0;
+}
+
+/* Commit until a commit waits.  What sessions show as their setting says nothing: whether commits
+ * wait is a flag in shared memory, which the checkpointer sets when it gets to it. */
+static void commits_wait(void)
+{
+    PGconn *probe = PQconnectdb(pg_conninfo());
+    int64_t began = plumb_mono_ms();
+    while (!waits_for_standby(probe)) {
+        assert_true(plumb_mono_ms() - began < LONG_MS);
+        assert_true(PQconsumeInput(probe));
+        if (PQisBusy(probe))
+            continue;
+        PQclear(PQgetResult(probe));
+        if (PQtransactionStatus(probe) == PQTRANS_IDLE)
+            assert_true(PQsendQuery(probe, COMMIT_SOMETHING));
+    }
+    PQfinish(probe); /* its backend waits on, until the setting is taken back */
 }
 
 static int standby_wanted(void **state)
@@ -419,12 +445,14 @@ static int standby_wanted(void **state)
     int rc = open_db(state);
     script(*state, "CREATE TABLE t (id int)");
     want_standby(true);
+    commits_wait();
     return rc;
 }
 
 static int standby_not_wanted(void **state)
 {
     want_standby(false);
+    pg_run(pg_conninfo(), COMMIT_SOMETHING, NULL, 0); /* returns when no commit waits any more */
     return close_db(state);
 }
 
@@ -439,15 +467,14 @@ static void commit_waits(void **state)
     want("autocommit", rc, PLUMB_E_DB_UNKNOWN);
 }
 
-/* Cancel whoever waits for the standby, until one was found. */
-static void *cancel_waiter(void *unused)
+/* Cancel whoever waits for the standby, also those that a test before left, until `done`. */
+static void *cancel_waiters(void *done)
 {
-    char found[8] = "";
-    while (strcmp(found, "t") != 0)
+    while (!atomic_load((atomic_bool *)done))
         pg_run(pg_conninfo(),
                "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'",
-               found, sizeof found);
-    return unused;
+               NULL, 0);
+    return NULL;
 }
 
 /* The server then says that it committed, with a warning: no standby has it. */
@@ -456,12 +483,14 @@ static void wait_is_canceled(void **state)
     plumb_db_t *db = *state;
     for (int autocommit = 0; autocommit < 2; autocommit++) {
         pthread_t canceler;
+        atomic_bool done = false;
         int rc = autocommit ? 0 : plumb_db_begin(db, LONG_MS, &err);
         assert_int_equal(rc, 0);
-        assert_int_equal(pthread_create(&canceler, NULL, cancel_waiter, NULL), 0);
+        assert_int_equal(pthread_create(&canceler, NULL, cancel_waiters, &done), 0);
         rc = plumb_db_exec(db, &insert_t, NULL, LONG_MS, NULL, &err);
         if (!autocommit && rc == 0)
             rc = plumb_db_commit(db, LONG_MS, &err);
+        atomic_store(&done, true);
         pthread_join(canceler, NULL);
         want(autocommit ? "autocommit" : "commit", rc, PLUMB_E_DB_UNKNOWN);
         assert_non_null(strstr(err.text, "warning"));
