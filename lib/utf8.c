@@ -51,27 +51,61 @@ size_t plumb_utf8_cut(const char *text, size_t length, size_t max)
     return max;
 }
 
-/* Eight bytes that are all ASCII and none of them NUL: most of what comes. */
-static bool is_plain_word(const char *at)
+/* Bytes that are all ASCII and none of them NUL: most of what comes. */
+static bool is_plain(uint64_t word)
 {
     const uint64_t ones = UINT64_C(0x0101010101010101), tops = ones << 7;
+    return ((word | (word - ones)) & tops) == 0;
+}
+
+static uint64_t load_8(const unsigned char *at)
+{
     uint64_t word;
     memcpy(&word, at, sizeof word);
-    return ((word | (word - ones)) & tops) == 0;
+    return word;
+}
+
+/* At most seven bytes as a word: four from each end, or for less than four the first, the middle
+ * and the last; some twice. */
+static uint64_t load_few(const unsigned char *at, size_t length)
+{
+    uint32_t low, high;
+    if (length < 4)
+        return UINT64_C(0x0101010101000000) | (uint64_t)at[0] | (uint64_t)at[length / 2] << 8 |
+               (uint64_t)at[length - 1] << 16;
+    memcpy(&low, at, sizeof low);
+    memcpy(&high, at + length - 4, sizeof high);
+    return (uint64_t)high << 32 | low;
+}
+
+/* Past one character; NULL: it is none, or NUL. */
+static const unsigned char *step(const unsigned char *at, const unsigned char *end)
+{
+    if (*at < 0x80)
+        return *at != '\0' ? at + 1 : NULL;
+    if (*at >= 0xC2 && *at < 0xE0) /* all of Cyrillic, without a call */
+        return end - at >= 2 && is_continuation(at[1]) ? at + 2 : NULL;
+    size_t length = plumb_utf8_length((const char *)at, (size_t)(end - at));
+    return length > 0 ? at + length : NULL;
 }
 
 bool plumb_utf8_valid(const char *text, size_t length)
 {
-    size_t at = 0;
-    while (at < length) {
-        if (length - at >= 8 && is_plain_word(text + at)) {
+    const unsigned char *at = (const unsigned char *)text, *end = at + length;
+    if (length - 1 < 7 && is_plain(load_few(at, length)))
+        return true;
+    while (at != NULL && end - at >= 8) {
+        if (is_plain(load_8(at))) {
             at += 8;
             continue;
         }
-        size_t step = text[at] != '\0' ? plumb_utf8_length(text + at, length - at) : 0;
-        if (step == 0)
-            return false;
-        at += step;
+        do
+            at = step(at, end);
+        while (at != NULL && at < end && *at >= 0x80);
     }
-    return true;
+    if (at != NULL && length >= 8 && is_plain(load_8(end - 8)))
+        return true;
+    while (at != NULL && at < end)
+        at = step(at, end);
+    return at != NULL;
 }
