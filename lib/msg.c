@@ -1,11 +1,9 @@
-/* Types of messages, and the check that comes before any decoding. */
+/* Types of messages. */
 #include "msg.h"
 
-#include "msg_check.h"
 #include "msg_fields.h"
 #include "msg_token.h"
 
-#include <inttypes.h>
 #include <string.h>
 
 const char *const plumb_outcome_names[PLUMB_OUT_COUNT] = {
@@ -40,73 +38,34 @@ const char *plumb_msg_name(plumb_msg_type_t type)
     return (unsigned)type < PLUMB_MSG_COUNT ? type_names[type] : "unknown";
 }
 
-static bool is_text(const plumb_token_t *token, const char *text)
+plumb_msg_type_t plumb_msg_type_of(const char *name, size_t length)
 {
-    return token->kind == PLUMB_TOKEN_STR && token->number == strlen(text) &&
-           memcmp(token->data, text, token->number) == 0;
+    for (unsigned i = 0; i < PLUMB_MSG_COUNT; i++)
+        if (strlen(type_names[i]) == length && memcmp(name, type_names[i], length) == 0)
+            return (plumb_msg_type_t)i;
+    return PLUMB_MSG_COUNT;
 }
 
-typedef struct head {
-    plumb_token_t version, type;
-    bool has_version, has_type;
-} head_t;
-
-/* Look for "v" and "t" in a checked map.  They come first, but need not. */
-static head_t read_head(const void *frame, size_t length)
+plumb_msg_type_t plumb_msg_claims(const void *frame, size_t length)
 {
-    head_t head = {0};
     plumb_cursor_t cursor = {frame, (const uint8_t *)frame + length};
-    plumb_token_t map = {0}, key = {0};
-    plumb_token_next(&cursor, &map);
-    for (uint64_t i = 0; i < map.number && !(head.has_version && head.has_type); i++) {
-        plumb_token_next(&cursor, &key);
-        plumb_cursor_t value = cursor;
-        plumb_token_skip(&cursor);
-        if (is_text(&key, "v"))
-            head.has_version = plumb_token_next(&value, &head.version) == NULL;
-        else if (is_text(&key, "t"))
-            head.has_type = plumb_token_next(&value, &head.type) == NULL;
-    }
-    return head;
-}
-
-static int find_type(const plumb_token_t *name, plumb_msg_type_t *type, plumb_err_t *err)
-{
-    if (name->kind != PLUMB_TOKEN_STR)
-        return plumb_err_set(err, PLUMB_E_MESSAGE, "type is no text");
-    for (unsigned i = 0; i < PLUMB_MSG_COUNT; i++) {
-        if (is_text(name, type_names[i])) {
-            *type = (plumb_msg_type_t)i;
-            return 0;
+    plumb_token_t map = {0}, key = {0}, type = {0};
+    if (plumb_token_next(&cursor, &map) != NULL || map.kind != PLUMB_TOKEN_MAP)
+        return PLUMB_MSG_COUNT;
+    for (uint64_t i = 0; i < map.number && plumb_token_next(&cursor, &key) == NULL; i++) {
+        if (key.kind != PLUMB_TOKEN_STR || key.number != 1 || key.data[0] != 't') {
+            plumb_token_skip(&cursor);
+            continue;
         }
+        if (plumb_token_next(&cursor, &type) != NULL || type.kind != PLUMB_TOKEN_STR)
+            return PLUMB_MSG_COUNT;
+        return plumb_msg_type_of((const char *)type.data, type.number);
     }
-    return plumb_err_set(err, PLUMB_E_MESSAGE, "unknown type '%.*s'",
-                         name->number < 32 ? (int)name->number : 32, (const char *)name->data);
+    return PLUMB_MSG_COUNT;
 }
 
 int plumb_msg_check(const void *frame, size_t length, plumb_msg_type_t *type, plumb_err_t *err)
 {
-    int rc = plumb_msg_walk_map(frame, length, PLUMB_MSG_DEPTH_MAX, err);
-    if (rc < 0)
-        return plumb_err_add(err, "frame");
-    head_t head = read_head(frame, length);
-    if (!head.has_version || head.version.kind != PLUMB_TOKEN_UINT)
-        return plumb_err_set(err, PLUMB_E_MESSAGE, "frame: has no version");
-    if (head.version.number != PLUMB_MSG_VERSION)
-        return plumb_err_set(err, PLUMB_E_MESSAGE, "frame: version %" PRIu64 ", want %d",
-                             head.version.number, PLUMB_MSG_VERSION);
-    if (!head.has_type)
-        return plumb_err_set(err, PLUMB_E_MESSAGE, "frame: has no type");
-    rc = find_type(&head.type, type, err);
-    return rc < 0 ? plumb_err_add(err, "frame") : 0;
-}
-
-int plumb_msg_open(plumb_msg_type_t type, const void *frame, size_t length, plumb_err_t *err)
-{
-    plumb_msg_type_t is = PLUMB_MSG_COUNT;
-    int rc = plumb_msg_check(frame, length, &is, err);
-    if (rc < 0 || is == type)
-        return rc;
-    return plumb_err_set(err, PLUMB_E_MESSAGE, "frame: type '%s', want '%s'", plumb_msg_name(is),
-                         plumb_msg_name(type));
+    plumb_msg_target_t target = {.types = UINT32_MAX, .want = "any"};
+    return plumb_msg_read(&target, type, frame, length, err);
 }

@@ -1,7 +1,7 @@
 /* Messages between daemons: one msgpack map in one frame, with "v" (version) and "t" (type).
  *
- * Decoding walks the frame first without allocation (size, depth, counts, UTF-8, doubled keys,
- * exact end), then fills a struct whose slices point into the frame: the frame must outlive it.
+ * Decoding walks the frame without allocation (size, depth, counts, UTF-8, doubled keys, exact
+ * end) and fills a struct whose slices point into the frame: the frame must outlive it.
  * Unknown keys are skipped; an unknown version or type is an error.  The wire is described in
  * docs/messages.md, held by tests/golden/. */
 #ifndef PLUMB_MSG_H
@@ -181,9 +181,17 @@ int plumb_note_encode(plumb_buf_t *out, const plumb_note_t *note, plumb_err_t *e
 /* Check a frame (all rules above) and tell its type. */
 int plumb_msg_check(const void *frame, size_t length, plumb_msg_type_t *type, plumb_err_t *err);
 
-/* Decode a checked or unchecked frame (the check is part of it).  Slices point into `frame`. */
+/* What an unchecked frame says it is, to choose its decoder by; COUNT: nothing that is known. */
+plumb_msg_type_t plumb_msg_claims(const void *frame, size_t length);
+
+/* Decode an unchecked frame: the check is part of it.  Slices point into `frame`. */
 int plumb_job_decode(plumb_job_t *job, const void *frame, size_t length, plumb_err_t *err);
 int plumb_result_decode(plumb_result_t *result, const void *frame, size_t length, plumb_err_t *err);
+
+/* For who passes the job on as it came: `body` and `secrets` are bytes here, and walked only by who
+ * decodes the frame in the end. */
+int plumb_job_decode_to_pass_on(plumb_job_t *job, const void *frame, size_t length,
+                                plumb_err_t *err);
 
 /* A decoder's memory for lists, reused from message to message; zero-initialised. */
 typedef struct plumb_note_space {

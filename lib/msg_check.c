@@ -2,28 +2,11 @@
 #include "msg_check.h"
 
 #include "json.h"
-#include "msg_token.h"
 
 #include <math.h>
-#include <stdbool.h>
-#include <stdint.h>
 #include <string.h>
 
-#define FEW 48 /* keys compared each with each; more are sorted */
-
-typedef struct walk {
-    plumb_cursor_t cursor;
-    const uint8_t *start;
-    unsigned depth_max;
-    plumb_err_t *err;
-} walk_t;
-
-typedef struct map_key {
-    const uint8_t *at;
-    size_t length;
-} map_key_t;
-
-static int fail(const walk_t *w, const char *problem)
+int plumb_walk_fail(const plumb_walk_t *w, const char *problem)
 {
     return plumb_err_set(w->err, PLUMB_E_MESSAGE, "byte %zu: %s", (size_t)(w->cursor.at - w->start),
                          problem);
@@ -31,29 +14,24 @@ static int fail(const walk_t *w, const char *problem)
 
 /* ---- doubled keys ---- */
 
-static int compare(const map_key_t *a, const map_key_t *b)
-{
-    if (a->length != b->length)
-        return a->length < b->length ? -1 : 1;
-    return a->length > 0 ? memcmp(a->at, b->at, a->length) : 0;
-}
-
 /* The key whose head is `offset` bytes behind `start`. */
-static map_key_t key_at(const walk_t *w, uint32_t offset)
+static plumb_token_t key_at(const plumb_walk_t *w, uint32_t offset)
 {
     plumb_cursor_t cursor = {w->start + offset, w->cursor.end};
     plumb_token_t token = {0};
     plumb_token_next(&cursor, &token);
-    return (map_key_t){token.data, token.number};
+    return token;
 }
 
-static bool is_less(const walk_t *w, uint32_t a, uint32_t b)
+static bool is_less(const plumb_walk_t *w, uint32_t a, uint32_t b)
 {
-    map_key_t a_key = key_at(w, a), b_key = key_at(w, b);
-    return compare(&a_key, &b_key) < 0;
+    plumb_token_t a_key = key_at(w, a), b_key = key_at(w, b);
+    if (a_key.number != b_key.number)
+        return a_key.number < b_key.number;
+    return a_key.number > 0 && memcmp(a_key.data, b_key.data, a_key.number) < 0;
 }
 
-static void sift(const walk_t *w, uint32_t *keys, size_t root, size_t count)
+static void sift(const plumb_walk_t *w, uint32_t *keys, size_t root, size_t count)
 {
     for (size_t child = 2 * root + 1; child < count; child = 2 * root + 1) {
         if (child + 1 < count && is_less(w, keys[child], keys[child + 1]))
@@ -68,7 +46,7 @@ static void sift(const walk_t *w, uint32_t *keys, size_t root, size_t count)
 }
 
 /* Heapsort: no allocation, and no order of keys makes it slow. */
-static void sort(const walk_t *w, uint32_t *keys, size_t count)
+static void sort(const plumb_walk_t *w, uint32_t *keys, size_t count)
 {
     for (size_t i = count / 2; i > 0; i--)
         sift(w, keys, i - 1, count);
@@ -80,11 +58,10 @@ static void sort(const walk_t *w, uint32_t *keys, size_t count)
     }
 }
 
-/* Doubled keys among the many of a map whose first key is at `at`; all of it has been walked. */
-static bool has_doubled(const walk_t *w, const uint8_t *at, size_t count)
+bool plumb_walk_doubled(const plumb_walk_t *w, const uint8_t *first, size_t count)
 {
     uint32_t keys[PLUMB_MSG_KEYS_MAX];
-    plumb_cursor_t cursor = {at, w->cursor.end};
+    plumb_cursor_t cursor = {first, w->cursor.end};
     for (size_t i = 0; i < count; i++) {
         keys[i] = (uint32_t)(cursor.at - w->start);
         plumb_token_skip(&cursor);
@@ -97,110 +74,130 @@ static bool has_doubled(const walk_t *w, const uint8_t *at, size_t count)
     return false;
 }
 
-static bool is_among(const map_key_t *key, const map_key_t *keys, size_t count)
+/* Most keys differ in this, so that few are compared. */
+static uint64_t hash_bit(const plumb_token_t *key)
 {
-    for (size_t i = 0; i < count; i++)
-        if (keys[i].length == key->length && compare(&keys[i], key) == 0)
-            return true;
-    return false;
+    unsigned hash = (unsigned)key->number * 7;
+    if (key->number > 0)
+        hash += key->data[0] + key->data[key->number / 2] * 3u + key->data[key->number - 1] * 5u;
+    return (uint64_t)1 << (hash & 63);
+}
+
+bool plumb_keys_add(plumb_keys_t *keys, const plumb_token_t *key)
+{
+    size_t count = keys->count++;
+    uint64_t bit = hash_bit(key);
+    if (count >= PLUMB_KEYS_FEW)
+        return true;
+    for (size_t i = 0; (keys->seen & bit) != 0 && i < count; i++)
+        if (keys->few[i].length == key->number &&
+            (key->number == 0 || memcmp(keys->few[i].at, key->data, key->number) == 0))
+            return false;
+    keys->seen |= bit;
+    keys->few[count].at = key->data;
+    keys->few[count].length = key->number;
+    return true;
 }
 
 /* ---- values ---- */
 
-static int walk_value(walk_t *w, unsigned depth);
-
-static int walk_key(walk_t *w, map_key_t *key)
+int plumb_walk_key(plumb_walk_t *w, plumb_token_t *key)
 {
-    plumb_token_t token = {0};
     plumb_cursor_t before = w->cursor;
-    const char *problem = plumb_token_next(&w->cursor, &token);
-    if (problem == NULL && token.kind != PLUMB_TOKEN_STR)
+    const char *problem = plumb_token_next(&w->cursor, key);
+    if (problem == NULL && key->kind != PLUMB_TOKEN_STR)
         problem = "a key that is no text";
-    else if (problem == NULL && !plumb_utf8_valid((const char *)token.data, token.number))
+    else if (problem == NULL && !plumb_utf8_valid((const char *)key->data, key->number))
         problem = "text that is not UTF-8";
-    if (problem != NULL) {
-        w->cursor = before;
-        return fail(w, problem);
+    if (problem == NULL)
+        return 0;
+    w->cursor = before;
+    return plumb_walk_fail(w, problem);
+}
+
+static int walk_map(plumb_walk_t *w, size_t count, unsigned depth)
+{
+    const uint8_t *first = w->cursor.at;
+    plumb_token_t key;
+    plumb_keys_t keys;
+    keys.count = 0;
+    keys.seen = 0;
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        rc = plumb_walk_key(w, &key);
+        if (rc == 0 && !plumb_keys_add(&keys, &key))
+            return plumb_walk_fail(w, "a doubled key");
+        if (rc == 0)
+            rc = plumb_walk_value(w, depth);
     }
-    *key = (map_key_t){token.data, token.number};
+    if (rc == 0 && count > PLUMB_KEYS_FEW && plumb_walk_doubled(w, first, count))
+        rc = plumb_walk_fail(w, "a doubled key");
+    return rc;
+}
+
+int plumb_walk_count(const plumb_walk_t *w, const plumb_token_t *token)
+{
+    size_t left = (size_t)(w->cursor.end - w->cursor.at);
+    bool map = token->kind == PLUMB_TOKEN_MAP;
+    if (token->number > left / (map ? 2 : 1))
+        return plumb_walk_fail(w, "more items than bytes left");
+    if (map && token->number > PLUMB_MSG_KEYS_MAX)
+        return plumb_walk_fail(w, "a map with too many keys");
     return 0;
 }
 
-static int walk_map(walk_t *w, size_t count, unsigned depth)
+static int walk_items(plumb_walk_t *w, const plumb_token_t *token, unsigned depth)
 {
-    const uint8_t *first = w->cursor.at;
-    map_key_t key = {0}, few[FEW];
-    int rc = 0;
-    if (count > PLUMB_MSG_KEYS_MAX)
-        return fail(w, "a map with too many keys");
-    for (size_t i = 0; rc == 0 && i < count; i++) {
-        rc = walk_key(w, &key);
-        if (rc == 0 && i < FEW) {
-            if (is_among(&key, few, i))
-                return fail(w, "a doubled key");
-            few[i] = key;
-        }
-        if (rc == 0)
-            rc = walk_value(w, depth);
-    }
-    if (rc == 0 && count > FEW && has_doubled(w, first, count))
-        rc = fail(w, "a doubled key");
-    return rc;
-}
-
-static int walk_items(walk_t *w, const plumb_token_t *token, unsigned depth)
-{
-    size_t left = (size_t)(w->cursor.end - w->cursor.at);
-    size_t each = token->kind == PLUMB_TOKEN_MAP ? 2 : 1;
-    int rc = 0;
     if (depth > w->depth_max)
-        return fail(w, "nested too deep");
-    if (token->number > left / each)
-        return fail(w, "more items than bytes left");
-    if (token->kind == PLUMB_TOKEN_MAP)
+        return plumb_walk_fail(w, "nested too deep");
+    int rc = plumb_walk_count(w, token);
+    if (rc == 0 && token->kind == PLUMB_TOKEN_MAP)
         return walk_map(w, token->number, depth);
     for (uint64_t i = 0; rc == 0 && i < token->number; i++)
-        rc = walk_value(w, depth);
+        rc = plumb_walk_value(w, depth);
     return rc;
 }
 
-/* `depth` maps and arrays are around the value. */
-static int walk_value(walk_t *w, unsigned depth)
+int plumb_walk_value(plumb_walk_t *w, unsigned depth)
 {
-    plumb_token_t token = {0};
+    plumb_token_t token;
     const char *problem = plumb_token_next(&w->cursor, &token);
     if (problem != NULL)
-        return fail(w, problem);
+        return plumb_walk_fail(w, problem);
     if (token.kind == PLUMB_TOKEN_ARRAY || token.kind == PLUMB_TOKEN_MAP)
         return walk_items(w, &token, depth + 1);
     if (token.kind == PLUMB_TOKEN_STR && !plumb_utf8_valid((const char *)token.data, token.number))
-        return fail(w, "text that is not UTF-8 without NUL");
+        return plumb_walk_fail(w, "text that is not UTF-8 without NUL");
     if (token.kind == PLUMB_TOKEN_REAL && !isfinite(token.real))
-        return fail(w, "a number that is not finite");
+        return plumb_walk_fail(w, "a number that is not finite");
     return 0;
 }
 
-int plumb_msg_walk(const void *data, size_t length, unsigned depth_max, plumb_err_t *err)
+int plumb_walk_begin(plumb_walk_t *w, const void *data, size_t length, unsigned depth_max,
+                     plumb_err_t *err)
 {
     if (length > PLUMB_MSG_MAX)
         return plumb_err_set(err, PLUMB_E_MESSAGE, "%zu bytes, want at most %zu", length,
                              PLUMB_MSG_MAX);
     if (length == 0) /* `data` may be NULL */
         return plumb_err_set(err, PLUMB_E_MESSAGE, "empty");
-    walk_t w = {{data, (const uint8_t *)data + length}, data, depth_max, err};
-    int rc = walk_value(&w, 0);
-    if (rc == 0 && w.cursor.at != w.cursor.end)
-        rc = fail(&w, "bytes behind the end");
-    return rc;
+    *w = (plumb_walk_t){{data, (const uint8_t *)data + length}, data, depth_max, err};
+    return 0;
 }
 
 int plumb_msg_walk_map(const void *data, size_t length, unsigned depth_max, plumb_err_t *err)
 {
-    plumb_cursor_t cursor = {data, (const uint8_t *)data + length};
-    plumb_token_t token = {0};
-    int rc = plumb_msg_walk(data, length, depth_max, err);
+    plumb_walk_t w;
+    int rc = plumb_walk_begin(&w, data, length, depth_max, err);
     if (rc < 0)
         return rc;
+    plumb_cursor_t cursor = w.cursor;
+    plumb_token_t token = {0};
+    rc = plumb_walk_value(&w, 0);
+    if (rc < 0)
+        return rc;
+    if (w.cursor.at != w.cursor.end)
+        return plumb_walk_fail(&w, "bytes behind the end");
     plumb_token_next(&cursor, &token);
     return token.kind == PLUMB_TOKEN_MAP ? 0 : plumb_err_set(err, PLUMB_E_MESSAGE, "not a map");
 }

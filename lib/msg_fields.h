@@ -33,6 +33,7 @@ typedef enum plumb_msg_kind {
 
 typedef struct plumb_msg_field {
     const char *key; /* NULL ends the table */
+    size_t key_length;
     plumb_msg_kind_t kind;
     bool required;            /* written also when zero; an error when it does not come */
     size_t offset;            /* of the member */
@@ -44,21 +45,35 @@ typedef struct plumb_msg_field {
 /* A row: struct, required, key, kind, member; then other members by name. */
 #define PLUMB_MSG_FIELD(type_, required_, key_, kind_, member_, ...)                               \
     {                                                                                              \
-        .key = (key_), .kind = PLUMB_MSG_##kind_, .required = (required_),                         \
-        .offset = offsetof(type_, member_), __VA_ARGS__                                            \
+        .key = (key_), .key_length = sizeof(key_) - 1, .kind = PLUMB_MSG_##kind_,                  \
+        .required = (required_), .offset = offsetof(type_, member_), __VA_ARGS__                   \
     }
 
 /* Append {"v", "t": `type`, the fields of `record`} to `out`, which is cleared first. */
 int plumb_msg_write(plumb_buf_t *out, plumb_msg_type_t type, const plumb_msg_field_t *fields,
                     const void *record, plumb_err_t *err);
 
-/* Check a frame, which must be of type `type`. */
-int plumb_msg_open(plumb_msg_type_t type, const void *frame, size_t length, plumb_err_t *err);
+/* What a frame is read into. */
+typedef struct plumb_msg_target {
+    void *record;                    /* zero */
+    const plumb_msg_field_t *fields; /* of it, at most 64; NULL: the frame is only checked */
+    uint32_t types;                  /* a bit for each that may come … */
+    const char *want;                /* … and how an error calls them */
+    plumb_note_space_t *space;       /* for lists; NULL where the table has none */
+    bool passes_on;                  /* whoever takes the frame from us walks PACKED values */
+} plumb_msg_target_t;
 
-/* Fill `record`, which is zero, from a frame that plumb_msg_check let through.  `space` is for
- * lists and may be NULL where there are none. */
-int plumb_msg_read(void *record, const plumb_msg_field_t *fields, plumb_note_space_t *space,
-                   const void *frame, size_t length, plumb_err_t *err);
+#define PLUMB_MSG_BIT(type) ((uint32_t)1 << (type))
+#define PLUMB_MSG_NOTES                                                                            \
+    (PLUMB_MSG_BIT(PLUMB_MSG_COUNT) - 1 - PLUMB_MSG_BIT(PLUMB_MSG_JOB) -                           \
+     PLUMB_MSG_BIT(PLUMB_MSG_RESULT))
+
+/* Walk a frame by all rules and read it, in one pass.  After an error the record is half filled. */
+int plumb_msg_read(const plumb_msg_target_t *target, plumb_msg_type_t *type, const void *frame,
+                   size_t length, plumb_err_t *err);
+
+/* The type of this name; COUNT: none. */
+plumb_msg_type_t plumb_msg_type_of(const char *name, size_t length);
 
 extern const char *const plumb_outcome_names[PLUMB_OUT_COUNT];
 

@@ -43,15 +43,31 @@ int plumb_job_encode(plumb_buf_t *out, const plumb_job_t *job, plumb_err_t *err)
     return plumb_msg_write(out, PLUMB_MSG_JOB, fields, job, err);
 }
 
-int plumb_job_decode(plumb_job_t *job, const void *frame, size_t length, plumb_err_t *err)
+static int decode(plumb_job_t *job, bool passes_on, const void *frame, size_t length,
+                  plumb_err_t *err)
 {
+    plumb_msg_target_t target = {.record = job,
+                                 .fields = fields,
+                                 .types = PLUMB_MSG_BIT(PLUMB_MSG_JOB),
+                                 .want = "'job'",
+                                 .passes_on = passes_on};
+    plumb_msg_type_t type = PLUMB_MSG_COUNT;
     *job = (plumb_job_t){0};
-    int rc = plumb_msg_open(PLUMB_MSG_JOB, frame, length, err);
-    if (rc == 0)
-        rc = plumb_msg_read(job, fields, NULL, frame, length, err);
+    int rc = plumb_msg_read(&target, &type, frame, length, err);
     if (rc < 0)
         *job = (plumb_job_t){0};
     return rc;
+}
+
+int plumb_job_decode(plumb_job_t *job, const void *frame, size_t length, plumb_err_t *err)
+{
+    return decode(job, false, frame, length, err);
+}
+
+int plumb_job_decode_to_pass_on(plumb_job_t *job, const void *frame, size_t length,
+                                plumb_err_t *err)
+{
+    return decode(job, true, frame, length, err);
 }
 
 /* How each job begins, around the two numbers. */

@@ -41,13 +41,15 @@ int plumb_note_encode(plumb_buf_t *out, const plumb_note_t *note, plumb_err_t *e
 int plumb_note_decode(plumb_note_t *note, plumb_note_space_t *space, const void *frame,
                       size_t length, plumb_err_t *err)
 {
+    plumb_msg_target_t target = {.record = note,
+                                 .fields = fields,
+                                 .types = PLUMB_MSG_NOTES,
+                                 .want = "a note",
+                                 .space = space};
+    plumb_msg_type_t type = PLUMB_MSG_COUNT;
     *note = (plumb_note_t){0};
-    int rc = plumb_msg_check(frame, length, &note->type, err);
-    if (rc == 0 && (note->type == PLUMB_MSG_JOB || note->type == PLUMB_MSG_RESULT))
-        rc = plumb_err_set(err, PLUMB_E_MESSAGE, "frame: type '%s', want a note",
-                           plumb_msg_name(note->type));
-    if (rc == 0)
-        rc = plumb_msg_read(note, fields, space, frame, length, err);
+    int rc = plumb_msg_read(&target, &type, frame, length, err);
+    note->type = type;
     if (rc < 0)
         *note = (plumb_note_t){0};
     return rc;

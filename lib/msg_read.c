@@ -1,29 +1,23 @@
-/* Reading messages by their table.  The frame has been walked: heads are whole, texts are UTF-8, no
- * key is doubled; what is left to check is kinds and limits. */
+/* Reading values by the table of their message. */
+#include "msg_read.h"
+
 #include "count.h"
-#include "msg_check.h"
-#include "msg_fields.h"
-#include "msg_token.h"
+#include "json.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct reader {
-    plumb_cursor_t cursor;
-    char *record;
-    plumb_note_space_t *space;
-    plumb_err_t *err;
-} reader_t;
+typedef plumb_msg_reader_t reader_t;
 
 static void *at_offset(const reader_t *r, size_t offset)
 {
-    return r->record + offset;
+    return (char *)r->target->record + offset;
 }
 
 static void *member(const reader_t *r, const plumb_msg_field_t *f)
 {
-    return r->record + f->offset;
+    return at_offset(r, f->offset);
 }
 
 static uint64_t load_big_endian(const uint8_t *at, unsigned bytes)
@@ -36,12 +30,20 @@ static uint64_t load_big_endian(const uint8_t *at, unsigned bytes)
 
 static int refuse(const reader_t *r, const char *want)
 {
-    return plumb_err_set(r->err, PLUMB_E_MESSAGE, "not %s", want);
+    return plumb_err_set(r->walk.err, PLUMB_E_MESSAGE, "not %s", want);
 }
 
 static int too_large(const reader_t *r, uint64_t value, uint64_t max)
 {
-    return plumb_err_set(r->err, PLUMB_E_MESSAGE, "%" PRIu64 ", want at most %" PRIu64, value, max);
+    return plumb_err_set(r->walk.err, PLUMB_E_MESSAGE, "%" PRIu64 ", want at most %" PRIu64, value,
+                         max);
+}
+
+/* The next token within a value. */
+static int next(reader_t *r, plumb_token_t *token)
+{
+    const char *problem = plumb_token_next(&r->walk.cursor, token);
+    return problem == NULL ? 0 : plumb_walk_fail(&r->walk, problem);
 }
 
 /* ---- numbers and fixed bytes ---- */
@@ -112,7 +114,7 @@ static int take_enum(reader_t *r, const plumb_msg_field_t *f, const plumb_token_
 static int take_bytes(reader_t *r, const plumb_msg_field_t *f, const plumb_token_t *t, size_t size)
 {
     if (t->kind != PLUMB_TOKEN_BIN || t->number != size)
-        return plumb_err_set(r->err, PLUMB_E_MESSAGE, "not %zu bytes", size);
+        return plumb_err_set(r->walk.err, PLUMB_E_MESSAGE, "not %zu bytes", size);
     memcpy(member(r, f), t->data, size);
     return 0;
 }
@@ -132,8 +134,9 @@ static int next_u32(reader_t *r, uint32_t *out)
 {
     plumb_token_t token = {0};
     uint64_t number = 0;
-    plumb_token_next(&r->cursor, &token);
-    int rc = take_number(r, &token, UINT32_MAX, &number);
+    int rc = next(r, &token);
+    if (rc == 0)
+        rc = take_number(r, &token, UINT32_MAX, &number);
     *out = (uint32_t)number;
     return rc;
 }
@@ -160,6 +163,8 @@ static int take_slice(const reader_t *r, const plumb_token_t *t, plumb_token_kin
         return refuse(r, kind == PLUMB_TOKEN_STR ? "text" : "bytes");
     if (max > 0 && t->number > max)
         return too_large(r, t->number, max);
+    if (kind == PLUMB_TOKEN_STR && !plumb_utf8_valid((const char *)t->data, t->number))
+        return plumb_walk_fail(&r->walk, "text that is not UTF-8 without NUL");
     *out = (plumb_slice_t){(const char *)t->data, t->number};
     return 0;
 }
@@ -167,8 +172,8 @@ static int take_slice(const reader_t *r, const plumb_token_t *t, plumb_token_kin
 static int next_text(reader_t *r, uint64_t max, plumb_slice_t *out)
 {
     plumb_token_t token = {0};
-    plumb_token_next(&r->cursor, &token);
-    return take_slice(r, &token, PLUMB_TOKEN_STR, max, out);
+    int rc = next(r, &token);
+    return rc < 0 ? rc : take_slice(r, &token, PLUMB_TOKEN_STR, max, out);
 }
 
 static int take_text(reader_t *r, const plumb_msg_field_t *f, const plumb_token_t *t)
@@ -184,8 +189,8 @@ static int take_bin(reader_t *r, const plumb_msg_field_t *f, const plumb_token_t
 static int take_packed(reader_t *r, const plumb_msg_field_t *f, const plumb_token_t *t)
 {
     int rc = take_slice(r, t, PLUMB_TOKEN_BIN, 0, member(r, f));
-    if (rc == 0)
-        rc = plumb_msg_walk_map(t->data, t->number, PLUMB_MSG_PACKED_DEPTH_MAX, r->err);
+    if (rc == 0 && !r->target->passes_on)
+        rc = plumb_msg_walk_map(t->data, t->number, PLUMB_MSG_PACKED_DEPTH_MAX, r->walk.err);
     return rc;
 }
 
@@ -194,10 +199,12 @@ static int take_packed(reader_t *r, const plumb_msg_field_t *f, const plumb_toke
 static int next_throttle(reader_t *r, plumb_throttle_t *throttle)
 {
     plumb_token_t token = {0};
-    plumb_token_next(&r->cursor, &token);
+    int rc = next(r, &token);
+    if (rc < 0)
+        return rc;
     if (token.kind != PLUMB_TOKEN_ARRAY || token.number != 3)
         return refuse(r, "an array of arrays of 3");
-    int rc = next_text(r, PLUMB_MSG_THROTTLE_KEY_MAX, &throttle->key);
+    rc = next_text(r, PLUMB_MSG_THROTTLE_KEY_MAX, &throttle->key);
     if (rc == 0)
         rc = next_u32(r, &throttle->per_kilosecond);
     if (rc == 0)
@@ -225,23 +232,24 @@ static void *reserve(const reader_t *r, void *have, uint64_t max, size_t size)
 {
     void *memory = have != NULL ? have : malloc(max * size);
     if (memory == NULL)
-        plumb_err_set(r->err, PLUMB_E_MEMORY, "no memory");
+        plumb_err_set(r->walk.err, PLUMB_E_MEMORY, "no memory");
     return memory;
 }
 
 static int take_texts(reader_t *r, const plumb_msg_field_t *f, const plumb_token_t *t)
 {
+    plumb_note_space_t *space = r->target->space;
     int rc = 0;
     if (t->kind != PLUMB_TOKEN_ARRAY)
         return refuse(r, "an array");
     if (t->number > f->max)
         return too_large(r, t->number, f->max);
-    r->space->queues = reserve(r, r->space->queues, f->max, sizeof *r->space->queues);
-    if (r->space->queues == NULL)
+    space->queues = reserve(r, space->queues, f->max, sizeof *space->queues);
+    if (space->queues == NULL)
         return -PLUMB_E_MEMORY;
     for (size_t i = 0; rc == 0 && i < t->number; i++)
-        rc = next_text(r, PLUMB_MSG_NAME_MAX, &r->space->queues[i]);
-    *(const plumb_slice_t **)member(r, f) = r->space->queues;
+        rc = next_text(r, PLUMB_MSG_NAME_MAX, &space->queues[i]);
+    *(const plumb_slice_t **)member(r, f) = space->queues;
     *(size_t *)at_offset(r, f->second) = t->number;
     return rc;
 }
@@ -251,7 +259,7 @@ static int count_items(const reader_t *r, const plumb_msg_field_t *f, const plum
                        size_t bytes, size_t *count)
 {
     if (t->kind != PLUMB_TOKEN_BIN || t->number % bytes != 0)
-        return plumb_err_set(r->err, PLUMB_E_MESSAGE, "not a multiple of %zu bytes", bytes);
+        return plumb_err_set(r->walk.err, PLUMB_E_MESSAGE, "not a multiple of %zu bytes", bytes);
     *count = t->number / bytes;
     return *count > f->max ? too_large(r, *count, f->max) : 0;
 }
@@ -263,8 +271,8 @@ static int take_held(reader_t *r, const plumb_msg_field_t *f, const plumb_token_
     int rc = count_items(r, f, t, PLUMB_MSG_HELD_BYTES, &count);
     if (rc < 0)
         return rc;
-    plumb_held_t *held = reserve(r, r->space->held, f->max, sizeof *held);
-    r->space->held = held;
+    plumb_held_t *held = reserve(r, r->target->space->held, f->max, sizeof *held);
+    r->target->space->held = held;
     if (held == NULL)
         return -PLUMB_E_MEMORY;
     for (size_t i = 0; i < count; i++, at += PLUMB_MSG_HELD_BYTES) {
@@ -286,7 +294,7 @@ static int take_lanes(reader_t *r, const plumb_msg_field_t *f, const plumb_token
 {
     size_t count = 0;
     const uint8_t *at = t->data;
-    plumb_note_space_t *space = r->space;
+    plumb_note_space_t *space = r->target->space;
     int rc = count_items(r, f, t, PLUMB_MSG_LANE_BYTES, &count);
     if (rc < 0)
         return rc;
@@ -304,8 +312,6 @@ static int take_lanes(reader_t *r, const plumb_msg_field_t *f, const plumb_token
     *(size_t *)at_offset(r, f->third) = count;
     return 0;
 }
-
-/* ---- the message ---- */
 
 static int (*const takes[])(reader_t *r, const plumb_msg_field_t *f, const plumb_token_t *t) = {
     [PLUMB_MSG_U16] = take_u16,
@@ -328,55 +334,11 @@ static int (*const takes[])(reader_t *r, const plumb_msg_field_t *f, const plumb
     [PLUMB_MSG_LANES] = take_lanes,
 };
 
-static bool is_key(const plumb_msg_field_t *f, const plumb_token_t *key)
+int plumb_msg_take(plumb_msg_reader_t *r, const plumb_msg_field_t *f)
 {
-    return f->key != NULL && strlen(f->key) == key->number &&
-           memcmp(f->key, key->data, key->number) == 0;
-}
-
-/* The row of a key; our own writers keep the table's order, so the search begins at `next`. */
-static const plumb_msg_field_t *find(const plumb_msg_field_t *fields, const plumb_msg_field_t *next,
-                                     const plumb_token_t *key)
-{
-    for (const plumb_msg_field_t *f = next; f->key != NULL; f++)
-        if (is_key(f, key))
-            return f;
-    for (const plumb_msg_field_t *f = fields; f != next; f++)
-        if (is_key(f, key))
-            return f;
-    return NULL;
-}
-
-static int check_required(const plumb_msg_field_t *fields, uint64_t seen, plumb_err_t *err)
-{
-    for (const plumb_msg_field_t *f = fields; f->key != NULL; f++)
-        if (f->required && (seen >> (f - fields) & 1) == 0)
-            return plumb_err_set(err, PLUMB_E_MESSAGE, "'%s' is missing", f->key);
-    return 0;
-}
-
-int plumb_msg_read(void *record, const plumb_msg_field_t *fields, plumb_note_space_t *space,
-                   const void *frame, size_t length, plumb_err_t *err)
-{
-    reader_t r = {{frame, (const uint8_t *)frame + length}, record, space, err};
-    const plumb_msg_field_t *next = fields;
-    plumb_token_t map = {0}, key = {0}, value = {0};
-    uint64_t seen = 0; /* a bit a row */
-    int rc = 0;
-    plumb_token_next(&r.cursor, &map);
-    for (uint64_t i = 0; rc == 0 && i < map.number; i++) {
-        plumb_token_next(&r.cursor, &key);
-        const plumb_msg_field_t *f = find(fields, next, &key);
-        if (f == NULL) { /* of a later version, or "v" and "t" */
-            plumb_token_skip(&r.cursor);
-            continue;
-        }
-        plumb_token_next(&r.cursor, &value);
-        rc = takes[f->kind](&r, f, &value);
-        if (rc < 0)
-            return plumb_err_add(err, "'%s'", f->key);
-        seen |= (uint64_t)1 << (f - fields);
-        next = f + 1;
-    }
-    return check_required(fields, seen, err);
+    plumb_token_t token = {0};
+    int rc = next(r, &token);
+    if (rc == 0)
+        rc = takes[f->kind](r, f, &token);
+    return rc < 0 ? plumb_err_add(r->walk.err, "'%s'", f->key) : 0;
 }

@@ -37,10 +37,13 @@ int plumb_result_encode(plumb_buf_t *out, const plumb_result_t *result, plumb_er
 
 int plumb_result_decode(plumb_result_t *result, const void *frame, size_t length, plumb_err_t *err)
 {
+    plumb_msg_target_t target = {.record = result,
+                                 .fields = fields,
+                                 .types = PLUMB_MSG_BIT(PLUMB_MSG_RESULT),
+                                 .want = "'result'"};
+    plumb_msg_type_t type = PLUMB_MSG_COUNT;
     *result = (plumb_result_t){0};
-    int rc = plumb_msg_open(PLUMB_MSG_RESULT, frame, length, err);
-    if (rc == 0)
-        rc = plumb_msg_read(result, fields, NULL, frame, length, err);
+    int rc = plumb_msg_read(&target, &type, frame, length, err);
     if (rc < 0)
         *result = (plumb_result_t){0};
     return rc;

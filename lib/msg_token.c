@@ -84,7 +84,7 @@ static const uint8_t *take_long(plumb_token_t *token, uint8_t head, const uint8_
     return at + bytes;
 }
 
-const char *plumb_token_next(plumb_cursor_t *cursor, plumb_token_t *token)
+const char *plumb_token_any(plumb_cursor_t *cursor, plumb_token_t *token)
 {
     const uint8_t *at = cursor->at;
     if (at == cursor->end)

@@ -357,6 +357,17 @@ static const struct {
        "epoch\x01"),
      "doubled key"},
     {"doubled version", B("\x83" NOTE "\xa1v\x01"), "doubled key"},
+    {"doubled type", B("\x83" NOTE "\xa1t\xa4ping"), "doubled key"},
+    {"doubled known key with another between",
+     B("\x85" NOTE "\xa5"
+       "epoch\x01\xa1x\x01\xa5"
+       "epoch\x01"),
+     "doubled key"},
+    {"name not UTF-8", B("\x83" NOTE "\xa4name\xa1\xff"), "not UTF-8"},
+    {"name with NUL", B("\x83" NOTE "\xa4name\xa1\0"), "not UTF-8"},
+    {"queue not UTF-8", B("\x83" NOTE "\xa6queues\x91\xa1\x80"), "not UTF-8"},
+    {"queues cut", B("\x83" NOTE "\xa6queues\x92\xa1x"), "cut off"},
+    {"text cut", B("\x83" NOTE "\xa4name\xa2x"), "cut off"},
     {"doubled unknown key", B("\x84" NOTE "\xa1x\x01\xa1x\x02"), "doubled key"},
     {"doubled key, longer head", B("\x84" NOTE "\xa1x\x01\xd9\x01x\x02"), "doubled key"},
     {"doubled key within", B("\x83" NOTE "\xa1x\x82\xa1y\x01\xa1y\x01"), "doubled key"},
@@ -480,6 +491,82 @@ static void refuses_malformed(void **state)
             (rc != -PLUMB_E_MESSAGE || strstr(err.text, frames[i].want) == NULL))
             fail_msg("%s: got %d '%s', want '%s'", frames[i].name, rc, err.text, frames[i].want);
     }
+}
+
+/* The type that a decoder is chosen by is told without a check, from whatever bytes there are. */
+static void tells_what_a_frame_claims(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *frame;
+        size_t length;
+        plumb_msg_type_t want;
+    } cases[] = {
+        {B("\x82" NOTE), PLUMB_MSG_PING},
+        {B("\x82\xa1t\xa4ping\xa1v\x01"), PLUMB_MSG_PING},
+        {B("\x83\xa1x\x92\x01\x81\xa1t\x02\xa1t\xa6result\xc1"), PLUMB_MSG_RESULT},
+        {B(""), PLUMB_MSG_COUNT},
+        {B("\x92\xa1t\xa4ping"), PLUMB_MSG_COUNT},
+        {B("\x82\xa1t"), PLUMB_MSG_COUNT},
+        {B("\x82\xa1t\x01"), PLUMB_MSG_COUNT},
+        {B("\x82\xa1t\xa4"
+           "boom"),
+         PLUMB_MSG_COUNT},
+        {B("\xdf\xff\xff\xff\xff\xa1x\xdd\xff\xff\xff\xff"), PLUMB_MSG_COUNT},
+    };
+    for (size_t i = 0; i < PLUMB_COUNT(cases); i++) {
+        char *exact = malloc(cases[i].length > 0 ? cases[i].length : 1);
+        assert_non_null(exact);
+        memcpy(exact, cases[i].frame, cases[i].length);
+        plumb_msg_type_t got = plumb_msg_claims(exact, cases[i].length);
+        if (got != cases[i].want)
+            fail_msg("row %zu: got %s", i, plumb_msg_name(got));
+        free(exact);
+    }
+}
+
+/* Who passes a job on leaves its packed values to who decodes it in the end, and nothing else. */
+static void passes_on_packed_values(void **state)
+{
+    (void)state;
+    plumb_buf_t out = {0};
+    plumb_err_t err = {0};
+    plumb_job_t job = sample_job(), got;
+    assert_ok(plumb_job_encode(&out, &job, &err), &err);
+    assert_ok(plumb_job_decode_to_pass_on(&got, out.data, out.length, &err), &err);
+    assert_job(&got, &job);
+    out.data[got.body.data - out.data] = '\x90'; /* no map any more */
+    assert_ok(plumb_job_decode_to_pass_on(&got, out.data, out.length, &err), &err);
+    assert_int_equal(got.body.length, job.body.length);
+    assert_int_equal(plumb_job_decode(&got, out.data, out.length, &err), -PLUMB_E_MESSAGE);
+    assert_int_equal(plumb_job_decode_to_pass_on(&got, out.data, out.length - 1, &err),
+                     -PLUMB_E_MESSAGE);
+    plumb_buf_fini(&out);
+}
+
+/* Keys of a later version at the top, among the known ones: each only once, however many. */
+static void finds_doubled_unknown_at_the_top(void **state)
+{
+    (void)state;
+    plumb_buf_t out = {0};
+    plumb_err_t err = {0};
+    plumb_note_t note;
+    for (unsigned count = 1; count < 120; count++)
+        for (int doubled = 0; doubled < 2; doubled++) {
+            plumb_buf_clear(&out);
+            plumb_buf_put(&out, "\xde\0", 2);
+            plumb_buf_put(&out, (uint8_t[]){(uint8_t)(count + 3 + (unsigned)doubled)}, 1);
+            plumb_buf_put(&out, B(NOTE "\xa6"
+                                       "credit\x05"));
+            for (unsigned i = 0; i < count; i++)
+                plumb_buf_printf(&out, "\xa6k%05u%c", i, 1);
+            if (doubled)
+                plumb_buf_printf(&out, "\xa6k%05u%c", count / 2, 1);
+            int rc = plumb_note_decode(&note, NULL, out.data, out.length, &err);
+            if (doubled ? rc == 0 || strstr(err.text, "doubled key") == NULL : rc < 0)
+                fail_msg("%u keys, %d doubled: %d %s", count, doubled, rc, err.text);
+        }
+    plumb_buf_fini(&out);
 }
 
 /* Every form an integer may have, read as the "clockMs" of a ping. */
@@ -701,6 +788,9 @@ int main(void)
         cmocka_unit_test(restamps),
         cmocka_unit_test(survives_cuts_and_flips),
         cmocka_unit_test(refuses_malformed),
+        cmocka_unit_test(tells_what_a_frame_claims),
+        cmocka_unit_test(passes_on_packed_values),
+        cmocka_unit_test(finds_doubled_unknown_at_the_top),
         cmocka_unit_test(reads_integers),
         cmocka_unit_test(finds_doubled_among_many),
         cmocka_unit_test(refuses_to_encode),

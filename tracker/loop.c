@@ -173,16 +173,14 @@ static void take_note(tracker_t *t, const plumb_note_t *note)
 static void take_frame(tracker_t *t, zmq_msg_t *frame)
 {
     plumb_err_t err = {0};
-    plumb_msg_type_t type;
     plumb_note_t note;
     plumb_result_t result;
     const void *data = zmq_msg_data(frame);
     size_t length = zmq_msg_size(frame);
-    int rc = plumb_msg_check(data, length, &type, &err);
-    if (rc == 0 && type == PLUMB_MSG_RESULT)
-        rc = plumb_result_decode(&result, data, length, &err);
-    else if (rc == 0)
-        rc = plumb_note_decode(&note, &t->links.space, data, length, &err);
+    plumb_msg_type_t type = plumb_msg_claims(data, length);
+    int rc = type == PLUMB_MSG_RESULT
+                 ? plumb_result_decode(&result, data, length, &err)
+                 : plumb_note_decode(&note, &t->links.space, data, length, &err);
     if (rc < 0)
         refuse(t, "malformed", &err);
     else if (type == PLUMB_MSG_RESULT)
