@@ -248,7 +248,7 @@ void broker_job(broker_t *b, int64_t now_ms, const void *frame, size_t length)
     plumb_job_t job;
     plumb_err_t err = {0};
     plumb_msg_type_t type = PLUMB_MSG_COUNT;
-    if (plumb_job_decode(&job, frame, length, &err) == 0)
+    if (plumb_job_decode_to_pass_on(&job, frame, length, &err) == 0)
         bk_job(b, &job, frame, length);
     else if (plumb_msg_check(frame, length, &type, &err) == 0 && type != PLUMB_MSG_JOB)
         b->counts.foreign++;
