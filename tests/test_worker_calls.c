@@ -240,37 +240,81 @@ static void big_answers_cost_little(void **state)
     bench_close(&b);
 }
 
-static void exchange_is_redacted(void **state)
+/* What is kept of one call to `path`, with secrets everywhere; the caller's reference. */
+static json_t *exchange_of(bench_t *b, const char *path, plumb_outcome_t outcome)
 {
-    (void)state;
-    bench_t *b = bench_open(NULL, NULL);
     char fields[512];
+    size_t before = results_count(&b->results);
     snprintf(fields, sizeof fields,
-             "{\"url\":\"http://127.0.0.1:%d/json?key=urlsecret\",\"auth\":\"bearer\",\"token\":"
+             "{\"url\":\"http://127.0.0.1:%d%s\",\"auth\":\"bearer\",\"token\":"
              "\"tokensecret\",\"headers\":{\"X-Key\":\"mapsecret\"}}",
-             fake_http_port(http));
+             fake_http_port(http), path);
     plumb_ticket_t t = bench_give(b, "webhooks", "send", fields, NULL, TAKE_BEGUN);
-    bench_until(b, 1, 5000);
+    bench_until(b, before + 1, 5000);
     plumb_result_t r = bench_result(b, &t);
+    assert_int_equal(r.outcome, outcome);
     json_t *exchange = bench_exchange(b, &r);
     char *text = json_dumps(exchange, 0);
     static const char *const secrets[] = {"urlsecret", "tokensecret", "mapsecret"};
     for (size_t i = 0; i < PLUMB_COUNT(secrets); i++)
         if (strstr(text, secrets[i]) != NULL)
             fail_msg("%s in %s", secrets[i], text);
-    const char *method = NULL, *url = NULL, *body = NULL, *answer = NULL;
+    free(text);
+    return exchange;
+}
+
+static void exchange_is_redacted(void **state)
+{
+    (void)state;
+    bench_t *b = bench_open(NULL, NULL);
+    json_t *exchange = exchange_of(b, "/status/500?X-Echo=mapsecret", PLUMB_OUT_retry);
+    const char *method, *url, *body, *answer, *own, *type, *echo;
     int status = 0;
-    assert_int_equal(json_unpack(exchange, "{s:{s:s,s:s,s:s},s:{s:i,s:s}}", "request", "method",
-                                 &method, "url", &url, "body", &body, "response", "status", &status,
-                                 "body", &answer),
+    assert_int_equal(json_unpack(exchange, "{s:{s:s,s:s,s:s,s:{s:s,s:s}},s:{s:i,s:s,s:{s:s}}}",
+                                 "request", "method", &method, "url", &url, "body", &body,
+                                 "headers", "X-Key", &own, "Content-Type", &type, "response",
+                                 "status", &status, "body", &answer, "headers", "X-Echo", &echo),
                      0);
     assert_string_equal(method, "POST");
     assert_non_null(strstr(url, "/***"));
     assert_non_null(strstr(body, "Анна"));
+    assert_string_equal(own, "***");
+    assert_string_equal(type, "application/json; charset=utf-8");
+    assert_int_equal(status, 500);
+    assert_string_equal(answer, "no\n");
+    assert_string_equal(echo, "***");
+    json_decref(exchange);
+    bench_close(&b);
+}
+
+/* Of a success the bodies' beginnings, cut at a character, and no headers. */
+static void exchange_of_a_success_is_brief(void **state)
+{
+    (void)state;
+    bench_t *b = bench_open(NULL, NULL);
+    char lead[2048];
+    int length = snprintf(lead, sizeof lead, "{\"id\":\"x\",\"name\":\"");
+    for (int i = 0; i < 300; i++)
+        length += snprintf(lead + length, sizeof lead - (size_t)length, "я");
+    snprintf(lead + length, sizeof lead - (size_t)length, "\"}");
+    msgpack_sbuffer packed;
+    bench_pack(&packed, lead);
+    b->lead = (plumb_slice_t){packed.data, packed.size};
+    json_t *exchange = exchange_of(b, "/json?key=urlsecret", PLUMB_OUT_ok);
+    const char *method, *url, *body, *answer;
+    int status = 0;
+    assert_int_equal(json_unpack(exchange, "{s:{s:s,s:s,s:s !},s:{s:i,s:s !} !}", "request",
+                                 "method", &method, "url", &url, "body", &body, "response",
+                                 "status", &status, "body", &answer),
+                     0);
+    assert_string_equal(method, "POST");
+    assert_non_null(strstr(url, "/***"));
     assert_int_equal(status, 200);
     assert_non_null(strstr(answer, "R-7"));
-    free(text);
+    assert_int_equal(strncmp(body, "{\"type\":\"lead.created\"", 22), 0);
+    assert_true(strlen(body) == 255 || strlen(body) == 256);
     json_decref(exchange);
+    msgpack_sbuffer_destroy(&packed);
     bench_close(&b);
 }
 
@@ -320,6 +364,7 @@ int main(void)
         cmocka_unit_test(known_and_recalled),
         cmocka_unit_test(big_answers_cost_little),
         cmocka_unit_test(exchange_is_redacted),
+        cmocka_unit_test(exchange_of_a_success_is_brief),
         cmocka_unit_test(cut_at_the_end),
         cmocka_unit_test(many_at_once),
     };

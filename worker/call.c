@@ -78,7 +78,7 @@ static plumb_slice_t seal(const call_t *call, plumb_buf_t *out, const plumb_seal
     return (plumb_slice_t){out->data, out->length};
 }
 
-static plumb_slice_t seal_exchange(call_t *call, const ask_t *ask)
+static plumb_slice_t seal_exchange(call_t *call, const ask_t *ask, plumb_outcome_t outcome)
 {
     if (ask == NULL || ask->url.length == 0)
         return (plumb_slice_t){0};
@@ -86,7 +86,8 @@ static plumb_slice_t seal_exchange(call_t *call, const ask_t *ask)
                            .transfer = call->transfer,
                            .status = call->status,
                            .secrets = lane_secrets(call->lane),
-                           .hide_path = fields_has_secret_url(&call->plugin->lib.table)};
+                           .hide_path = fields_has_secret_url(&call->plugin->lib.table),
+                           .brief = is_success(outcome)};
     plumb_seal_place_t place =
         plumb_lead_place_exchange(&call->account, &call->entry.ticket.delivery);
     plumb_buf_clear(&call->calls->text);
@@ -138,7 +139,7 @@ void call_finish(call_t *call, plumb_outcome_t outcome, const ask_t *ask)
         checkpoint = NULL;
     }
     flight_note_t note = note_of(call, outcome, checkpoint);
-    plumb_slice_t exchange = seal_exchange(call, ask), refreshed = seal_refreshed(call);
+    plumb_slice_t exchange = seal_exchange(call, ask, outcome), refreshed = seal_refreshed(call);
     if (results_add(calls->results, call->slot, &record, &note, exchange, refreshed, &err) < 0)
         plumb_log_event(LOG_ERR, "result_not_kept", "delivery=%s reason=\"%s\"", call->delivery,
                         err.text);

@@ -47,6 +47,7 @@ static void put_request_headers(plumb_buf_t *out, plumb_buf_t *scratch, const ex
 {
     size_t index = 0;
     const struct curl_slist *line = x->ask->headers;
+    plumb_buf_text(out, ",\"headers\":{");
     for (; line != NULL && index < EXCHANGE_HEADERS_MAX; line = line->next) {
         size_t length = strcspn(line->data, ":;");
         const char *value = line->data + length;
@@ -56,6 +57,16 @@ static void put_request_headers(plumb_buf_t *out, plumb_buf_t *scratch, const ex
         value += strspn(value, ":; ");
         put_header(out, scratch, x, index++, line->data, length, value);
     }
+    plumb_buf_text(out, "}");
+}
+
+static void put_body(plumb_buf_t *out, plumb_buf_t *scratch, const exchange_t *x,
+                     const plumb_buf_t *body)
+{
+    plumb_buf_text(out, ",\"body\":");
+    put_text(out, scratch, x->secrets, body->data != NULL ? body->data : "", body->length,
+             x->brief ? EXCHANGE_BRIEF_MAX : EXCHANGE_BODY_MAX);
+    plumb_buf_text(out, "}");
 }
 
 static void put_url(plumb_buf_t *out, plumb_buf_t *scratch, const exchange_t *x)
@@ -77,32 +88,33 @@ static void put_url(plumb_buf_t *out, plumb_buf_t *scratch, const exchange_t *x)
 
 static void put_request(plumb_buf_t *out, plumb_buf_t *scratch, const exchange_t *x)
 {
-    const plumb_buf_t *body = &x->ask->body;
     plumb_buf_text(out, "{\"request\":{\"method\":");
     plumb_buf_json_text(out, x->ask->mail ? "MAIL" : x->ask->method);
     plumb_buf_text(out, ",\"url\":");
     put_url(out, scratch, x);
+    if (!x->brief)
+        put_request_headers(out, scratch, x);
+    put_body(out, scratch, x, &x->ask->body);
+}
+
+static void put_response_headers(plumb_buf_t *out, plumb_buf_t *scratch, const exchange_t *x)
+{
+    void *at = NULL;
+    const char *name, *value;
     plumb_buf_text(out, ",\"headers\":{");
-    put_request_headers(out, scratch, x);
-    plumb_buf_text(out, "},\"body\":");
-    put_text(out, scratch, x->secrets, body->data != NULL ? body->data : "", body->length,
-             EXCHANGE_BODY_MAX);
+    for (size_t i = 0;
+         i < EXCHANGE_HEADERS_MAX && transfer_next_header(x->transfer, &at, &name, &value); i++)
+        put_header(out, scratch, x, i, name, strlen(name), value);
     plumb_buf_text(out, "}");
 }
 
 static void put_response(plumb_buf_t *out, plumb_buf_t *scratch, const exchange_t *x)
 {
-    const plumb_buf_t *body = transfer_body(x->transfer);
-    void *at = NULL;
-    const char *name, *value;
-    plumb_buf_printf(out, ",\"response\":{\"status\":%d,\"headers\":{", x->status);
-    for (size_t i = 0;
-         i < EXCHANGE_HEADERS_MAX && transfer_next_header(x->transfer, &at, &name, &value); i++)
-        put_header(out, scratch, x, i, name, strlen(name), value);
-    plumb_buf_text(out, "},\"body\":");
-    put_text(out, scratch, x->secrets, body->data != NULL ? body->data : "", body->length,
-             EXCHANGE_BODY_MAX);
-    plumb_buf_text(out, "}}");
+    plumb_buf_printf(out, ",\"response\":{\"status\":%d", x->status);
+    if (!x->brief)
+        put_response_headers(out, scratch, x);
+    put_body(out, scratch, x, transfer_body(x->transfer));
+    plumb_buf_text(out, "}");
 }
 
 void exchange_write(plumb_buf_t *out, plumb_buf_t *scratch, const exchange_t *exchange)

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 
 #define EXCHANGE_BODY_MAX 2048
+#define EXCHANGE_BRIEF_MAX 256 /* of a body, where the record is brief */
 #define EXCHANGE_VALUE_MAX 256
 #define EXCHANGE_HEADERS_MAX 32
 
@@ -19,9 +20,11 @@ typedef struct exchange {
     int status;                 /* 0: no answer */
     const redact_t *secrets;
     bool hide_path; /* the URL is a secret of the credential: only its host is shown */
+    bool brief;     /* it went well: no headers, and only how the bodies begin */
 } exchange_t;
 
-/* Append the JSON text {"request":{…},"response":{…}|null}.  `scratch` is cleared and used. */
+/* Append the JSON text {"request":{…},"response":{…}|null} (docs/messages.md, RESULT).  `scratch`
+ * is cleared and used. */
 void exchange_write(plumb_buf_t *out, plumb_buf_t *scratch, const exchange_t *exchange);
 
 #endif
