@@ -447,6 +447,45 @@ static void a_job_from_hello_to_ack(void **state)
     (void)early;
 }
 
+/* What ends in one turn: jobs wait for the lease, and the answer that renews it comes behind them.
+ * Only results of one kind that followed one another share a DONE. */
+static void tells_several_at_once(void **state)
+{
+    static const struct {
+        const char *channel, *path;
+        size_t together; /* results in the DONE that it begins; 0: it begins none */
+        plumb_outcome_t outcome;
+    } rows[] = {
+        {"null", "/", 3, PLUMB_OUT_ok},
+        {"null", "/", 0, PLUMB_OUT_ok},
+        {"null", "/", 0, PLUMB_OUT_ok},
+        {"webhooks", "@10.0.0.1/", 2, PLUMB_OUT_retry}, /* an address that is refused at once */
+        {"webhooks", "@10.0.0.1/", 0, PLUMB_OUT_retry},
+        {"null", "/", 1, PLUMB_OUT_ok},
+    };
+    world_t *w = *state;
+    plumb_ticket_t tickets[PLUMB_COUNT(rows)];
+    hello(w);
+    int64_t answered_ms = w->note.clock_ms;
+    w->mute = true;
+    while (w->note.clock_ms - answered_ms < 1500) /* its fence */
+        expect(w, PLUMB_MSG_PING);
+    for (size_t i = 0; i < PLUMB_COUNT(rows); i++)
+        tickets[i] = give(w, rows[i].channel, "", rows[i].path);
+    w->mute = false;
+    for (size_t i = 0; i < PLUMB_COUNT(rows); i++) {
+        if (rows[i].together == 0)
+            continue;
+        expect(w, PLUMB_MSG_DONE);
+        assert_int_equal(w->note.held_count, rows[i].together);
+        assert_int_equal(w->note.outcome, rows[i].outcome);
+        for (size_t k = 0; k < rows[i].together; k++)
+            assert_memory_equal(&w->note.held[k].ticket, &tickets[i + k], sizeof tickets[0]);
+    }
+    for (size_t i = 0; i < PLUMB_COUNT(rows); i++)
+        expect_result(w, &tickets[i]);
+}
+
 static void says_what_it_holds(void **state)
 {
     world_t *w = *state;
@@ -691,6 +730,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_job_from_hello_to_ack),
+        TEST(tells_several_at_once),
         TEST(says_what_it_holds),
         TEST(tells_its_channels),
         TEST(fenced_says_hello_with_what_has_begun),

@@ -144,34 +144,46 @@ static void beat(peers_t *peers)
         lease_unsent(&peers->lease, now_ms);
 }
 
-static bool say_done(peers_t *peers, kept_t *kept)
+/* Say what was gathered in `note`, if anything; it is empty then. */
+static bool say_done(peers_t *peers, plumb_note_t *note)
 {
-    plumb_held_t held = {.ticket = kept->entry.ticket, .phase = PLUMB_PHASE_ANSWERED};
-    plumb_note_t note = note_from(peers, PLUMB_MSG_DONE);
-    note.held = &held;
-    note.held_count = 1;
-    note.outcome = kept->outcome;
-    note.retry_after_ms = kept->retry_after_ms;
-    if (!send_note(peers, peers->work, &note))
+    size_t count = note->held_count;
+    if (count > 0 && !send_note(peers, peers->work, note))
         return false;
-    results_told(peers->kept, kept);
+    for (size_t i = 0; i < count; i++) /* what was acked goes with its DONE */
+        results_told(peers->kept, results_find(peers->kept, &note->held[i].ticket));
+    note->held_count = 0;
     return true;
 }
 
-/* A broker that does not know us would take our DONE for somebody else's. */
+/* May it be said together with what is gathered? */
+static bool goes_with(const plumb_note_t *note, const kept_t *kept)
+{
+    return note->held_count == 0 ||
+           (note->held_count < PLUMB_HELD_MAX && note->outcome == kept->outcome &&
+            note->retry_after_ms == kept->retry_after_ms);
+}
+
+/* In the order they were made, since the broker counts failures in a row.  A broker that does not
+ * know us would take our DONE for somebody else's. */
 static bool tell_all(peers_t *peers)
 {
     if (peers->lease.greeting || peers->kept->untold == 0)
         return true;
+    plumb_note_t note = note_from(peers, PLUMB_MSG_DONE);
     bool good = true;
-    kept_t *kept = results_next(peers->kept, NULL);
-    while (good && peers->kept->untold > 0 && kept != NULL) {
-        kept_t *next = results_next(peers->kept, kept); /* what was acked goes with its DONE */
-        if (!kept->told)
-            good = say_done(peers, kept);
-        kept = next;
+    note.held = peers->held;
+    for (kept_t *kept = NULL; good && (kept = results_next(peers->kept, kept)) != NULL;) {
+        if (kept->told)
+            continue;
+        good = goes_with(&note, kept) || say_done(peers, &note);
+        note.outcome = kept->outcome;
+        note.retry_after_ms = kept->retry_after_ms;
+        if (good)
+            peers->held[note.held_count++] =
+                (plumb_held_t){.ticket = kept->entry.ticket, .phase = PLUMB_PHASE_ANSWERED};
     }
-    return good;
+    return good && say_done(peers, &note);
 }
 
 static bool send_results(peers_t *peers, int64_t now_ms)
