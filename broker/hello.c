@@ -3,9 +3,9 @@
 
 /* Who speaks, seen from what we know of the slot. */
 typedef enum relation {
-    FIRST,    /* nothing: what it lists runs there */
-    SAME,     /* the instance itself: it has what it lists, and only that */
-    HEIR,     /* of the instance we know: its flight file tells all that had begun */
+    FIRST, /* nothing: what it lists runs there */
+    SAME,  /* the instance itself: it has what it lists, and only that */
+    HEIR,  /* of the instance we know, or of whom that one was: its file tells all that had begun */
     STRANGER, /* its file tells of another: what it does not list may have been sent */
 } relation_t;
 
@@ -15,7 +15,9 @@ static relation_t relate(const peer_t *peer, const plumb_note_t *note)
         return FIRST;
     if (peer->instance == note->instance)
         return SAME;
-    return peer->instance == note->previous ? HEIR : STRANGER;
+    bool heir = note->previous != 0 &&
+                (note->previous == peer->instance || note->previous == peer->previous);
+    return heir ? HEIR : STRANGER;
 }
 
 /* Each listed ticket carries the number of this hello and the phase it was listed in. */
@@ -125,6 +127,7 @@ void bk_hello(broker_t *b, const char *slot, const plumb_note_t *note)
     if (relation != SAME)
         peer->serial = ++b->serial;
     peer->instance = note->instance;
+    peer->previous = note->previous;
     peer->asked = false;
     bk_peer_heard(b, peer);
     bk_peer_serve(b, peer, note->queues, note->queue_count);

@@ -211,11 +211,13 @@ typedef struct bk_served {
 struct bk_peer {
     bk_node_t node; /* in broker.peers */
     uint64_t instance;
-    uint32_t serial; /* of this instance, within this broker */
-    uint32_t credit; /* calls it can have at once */
-    size_t assigned; /* it has */
-    bk_link_t jobs;  /* ASSIGNED to it */
-    bk_link_t done;  /* DONE by it, unacked */
+    uint64_t previous; /* whose flight file it read; its own heir names that one if it was not
+                          welcomed */
+    uint32_t serial;   /* of this instance, within this broker */
+    uint32_t credit;   /* calls it can have at once */
+    size_t assigned;   /* it has */
+    bk_link_t jobs;    /* ASSIGNED to it */
+    bk_link_t done;    /* DONE by it, unacked */
     int64_t heard_ms;
     int64_t dead_ms;   /* when it counts as dead */
     bool unreachable;  /* a job could not be sent; until it is heard again */

@@ -155,7 +155,8 @@ typedef struct plumb_note {
     plumb_slice_t name; /* broker, ingest or worker slot that speaks; CONTROL: queue or "" */
     uint64_t instance;  /* random number of one start of a process */
     uint64_t epoch;
-    uint64_t previous; /* HELLO: the instance whose flight file the held list describes; 0 none */
+    uint64_t previous; /* HELLO: the instance whose flight file was read, or itself once it was
+                          welcomed; 0 none */
     int64_t clock_ms;  /* PING, PONG: the worker's CLOCK_BOOTTIME */
     uint32_t credit;   /* HELLO, PING: calls the worker can take; WELCOME: fence in ms */
     int64_t room;      /* BEACON: bytes that may be handed over now */

@@ -196,6 +196,27 @@ static void names_itself(void **state)
     world_fini(&w);
 }
 
+/* Whoever was not welcomed does not own its flight file: its heir names whom it had named. */
+static void heir_of_the_unwelcomed(void **state)
+{
+    (void)state;
+    world_t w;
+    begin(&w, 2);
+    plumb_held_t held = world_held(2, PLUMB_PHASE_SENT);
+    world_worker_t again = alpha;
+    for (int i = 0; i < 3; i++) {
+        again.instance++;
+        world_hello(&w, again, alpha.instance, &held, 1);
+        world_step(&w);
+    }
+    assert_int_equal(world_count(&w, TO_TRACKER, PLUMB_MSG_LOST, NULL), 0);
+    again.instance++;
+    world_hello(&w, again, 0, NULL, 0); /* without its file */
+    world_step(&w);
+    assert_true(world_names(world_last(&w, TO_TRACKER, PLUMB_MSG_LOST), 2));
+    world_fini(&w);
+}
+
 static void stranger_in_the_slot(void **state)
 {
     (void)state;
@@ -406,6 +427,7 @@ int main(void)
         cmocka_unit_test(done_crosses_hello),
         cmocka_unit_test(foreign_work_may_be_lost),
         cmocka_unit_test(names_itself),
+        cmocka_unit_test(heir_of_the_unwelcomed),
         cmocka_unit_test(stranger_in_the_slot),
         cmocka_unit_test(stranger_lists),
         cmocka_unit_test(hello_twice),

@@ -44,6 +44,7 @@ typedef struct worker {
     bool dead, asleep;
     int64_t wake_ms;
     uint64_t instance, previous, epoch;
+    uint64_t owner;   /* of its flight file */
     int64_t hello_ms; /* its clock in the last hello; 0: welcomed */
     int64_t ping_ms, lease_ms;
     int64_t heard_ms; /* by the broker */
@@ -331,6 +332,7 @@ static void hear(play_t *p, worker_t *v, const said_t *said)
             break;
         forget_unbegun(v, true);
         v->hello_ms = 0;
+        v->owner = v->instance;
         v->epoch = said->note.epoch;
         v->lease_ms = said->note.clock_ms;
         break;
@@ -422,8 +424,9 @@ static void work(play_t *p, worker_t *v)
 /* A new process of the slot: with the flight file, or on a host that lost it. */
 static void restart(play_t *p, worker_t *v, bool with_file)
 {
-    v->previous = with_file ? v->instance : 0;
+    v->previous = with_file ? v->owner : 0;
     v->instance = ++p->instances;
+    v->owner = with_file ? v->owner : v->instance;
     v->dead = false;
     v->epoch = 0;
     v->lease_ms = 0;

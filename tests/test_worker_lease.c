@@ -105,7 +105,7 @@ static void fenced(void **state)
     assert_int_equal(lease_fenced(&l), LEASE_LOST);
     assert_false(lease_stands(&l, START + 1000));
     assert_false(lease_takes(&l, EPOCH));
-    assert_int_equal(lease_due(&l, START + 1000), LEASE_HELLO); /* at once */
+    assert_int_equal(lease_due(&l, START + 1001), LEASE_HELLO); /* at once */
     assert_int_equal(lease_pong(&l, EPOCH, START + 1000), LEASE_IGNORED);
     assert_false(lease_stands(&l, START + 1000));
     lease_sent(&l, LEASE_HELLO, START + 1001);
@@ -132,7 +132,7 @@ static void another_epoch(void **state)
     lease_sent(&l, LEASE_HELLO, START + 2000);
     assert_int_equal(lease_welcome(&l, EPOCH + 2, START + 2000, 0), LEASE_LOST);
     assert_false(lease_takes(&l, EPOCH + 2));
-    assert_int_equal(lease_due(&l, START + 2000), LEASE_HELLO);
+    assert_int_equal(lease_due(&l, START + 2001), LEASE_HELLO);
 }
 
 static void greets_without_losing(void **state)
@@ -146,6 +146,22 @@ static void greets_without_losing(void **state)
     lease_sent(&l, LEASE_HELLO, START + 5);
     assert_int_equal(lease_welcome(&l, EPOCH, START + 5, 0), LEASE_WELCOMED);
     assert_true(lease_takes(&l, EPOCH));
+}
+
+/* The answer to the first would pass for that to the second, whose list may be another. */
+static void no_two_hellos_at_one_time(void **state)
+{
+    (void)state;
+    lease_t l = welcomed();
+    lease_sent(&l, LEASE_PING, START + 1000);
+    for (int i = 0; i < 3; i++) {
+        lease_greet(&l);
+        assert_int_equal(lease_due(&l, START + 1000 + i), LEASE_NOTHING);
+        assert_int_equal(lease_due(&l, START + 1001 + i), LEASE_HELLO);
+        lease_sent(&l, LEASE_HELLO, START + 1001 + i);
+    }
+    assert_int_equal(lease_welcome(&l, EPOCH, START + 1002, 0), LEASE_IGNORED);
+    assert_int_equal(lease_welcome(&l, EPOCH, START + 1003, 0), LEASE_WELCOMED);
 }
 
 static void offers_capacity(void **state)
@@ -167,6 +183,7 @@ int main(void)
         cmocka_unit_test(fenced),
         cmocka_unit_test(another_epoch),
         cmocka_unit_test(greets_without_losing),
+        cmocka_unit_test(no_two_hellos_at_one_time),
         cmocka_unit_test(offers_capacity),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

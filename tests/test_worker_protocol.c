@@ -621,11 +621,15 @@ static void killed_with_bytes_out(void **state)
     expect_result(w, &unacked);
     wait_requests(w, 3); /* one hangs; the other's first was answered, its second is out */
     uint64_t old = w->instance;
-    kill_worker(w);
-    start_worker(w);
-    expect(w, PLUMB_MSG_HELLO);
-    assert_int_equal(w->note.previous, old);
-    assert_true(w->note.instance != old);
+    for (int start = 0; start < 2; start++) { /* the first is never welcomed */
+        kill_worker(w);
+        start_worker(w);
+        for (int said = 0; said < 2; said++) { /* the second time as the first may be lost */
+            expect(w, PLUMB_MSG_HELLO);
+            assert_int_equal(w->note.previous, old);
+            assert_true(w->note.instance != old);
+        }
+    }
     assert_int_equal(w->note.held_count, 3);
     assert_int_equal(held_of(w, &out)->phase, PLUMB_PHASE_ANSWERED);
     welcome(w);

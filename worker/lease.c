@@ -41,8 +41,9 @@ void lease_unsent(lease_t *lease, int64_t now_ms)
 void lease_greet(lease_t *lease)
 {
     lease->greeting = true;
-    lease->hello_ms = NEVER; /* the answer to an earlier HELLO does not count */
-    lease->due_ms = NEVER;
+    lease->hello_ms = NEVER; /* the answer to an earlier HELLO does not count … */
+    lease->due_ms =
+        lease->sent_ms == NEVER ? NEVER : lease->sent_ms + 1; /* … so none has its time */
 }
 
 lease_event_t lease_fenced(lease_t *lease)

@@ -101,6 +101,14 @@ static uint32_t capacity(const peers_t *peers)
                           peers->stopping);
 }
 
+/* Our file's heir names us from now on. */
+static void own_file(peers_t *peers)
+{
+    if (!peers->owned)
+        flight_own(peers->flight, peers->lease.instance);
+    peers->owned = true;
+}
+
 #define QUEUES_MAX 256
 
 static bool say_hello(peers_t *peers, int64_t now_ms)
@@ -118,9 +126,8 @@ static bool say_hello(peers_t *peers, int64_t now_ms)
     note.held = peers->held;
     if (!send_note(peers, peers->work, &note))
         return false;
-    if (!peers->owned) /* the broker may know us from now on: our file's heir must name us */
-        flight_own(peers->flight, peers->lease.instance);
-    peers->owned = true;
+    if (peers->previous == 0) /* a new file: it tells of nobody else */
+        own_file(peers);
     return true;
 }
 
@@ -284,6 +291,7 @@ static void on_event(peers_t *peers, lease_event_t event)
     case LEASE_WELCOMED:
         plumb_log_event(LOG_NOTICE, "welcomed", "epoch=%" PRIu64 " calls=%zu results=%zu",
                         peers->lease.epoch, calls_count(peers->calls), results_count(peers->kept));
+        own_file(peers); /* before the first job; until then the broker may know our predecessor */
         calls_resume(peers->calls);
         break;
     case LEASE_RENEWED:

@@ -24,7 +24,7 @@ typedef struct peers {
     flight_t *flight;
     uint32_t credit;    /* calls at once */
     size_t unacked_max; /* results that may wait before no more is taken */
-    uint64_t previous;  /* whose flight file this start read; 0: none */
+    uint64_t previous;  /* whose flight file this start read: who was welcomed last; 0: none */
     bool owned;         /* the flight file bears our instance */
     bool stopping;
     int64_t announce_ms;  /* the channels' notes go out then */

@@ -13,6 +13,7 @@
 #define FAULTS_MAX 8
 #define GIVEN_UP_MS 8000   /* whoever cannot be heard for so long may be given up … */
 #define AFTERMATH_MS 60000 /* … for so long */
+#define PINGS_MS 4000      /* in which every ping may be lost by chance */
 
 sim_t sim;
 
@@ -78,18 +79,21 @@ static const char *name_of(int node)
     return names[node];
 }
 
-/* For `ms` from now the worker cannot be heard; short silences add up. */
+/* For `ms` from now the worker cannot be heard, and it was not since its last frame came: the
+ * broker counts from that one.  Short silences add up. */
 static void note_silence(int node, int64_t ms)
 {
     station_t *s = &sim.stations[node];
+    int64_t since_ms = s->heard_ms < sim.now_ms ? s->heard_ms : sim.now_ms;
+    since_ms = since_ms > sim.now_ms - PINGS_MS ? since_ms : sim.now_ms - PINGS_MS;
     bool follows = sim.now_ms <= s->bad_until_ms || s->bad_since_ms == INT64_MIN;
-    if (ms < GIVEN_UP_MS && !follows) {
+    if (sim.now_ms + ms - since_ms < GIVEN_UP_MS && !follows) {
         s->bad_since_ms = INT64_MIN; /* one more makes it long */
         s->bad_until_ms = sim.now_ms + ms + 10000;
         return;
     }
     if (sim.now_ms > s->bad_until_ms)
-        s->bad_since_ms = sim.now_ms + GIVEN_UP_MS;
+        s->bad_since_ms = since_ms + GIVEN_UP_MS;
     if (sim.now_ms + ms + AFTERMATH_MS > s->bad_until_ms)
         s->bad_until_ms = sim.now_ms + ms + AFTERMATH_MS;
 }
@@ -132,6 +136,7 @@ static void kill_node(int node)
     *s = (station_t){.up_ms = sim.now_ms + s->down_ms,
                      .fuse = -1,
                      .skew_ms = s->skew_ms,
+                     .heard_ms = s->heard_ms,
                      .bad_since_ms = s->bad_since_ms,
                      .bad_until_ms = s->bad_until_ms};
 }
