@@ -236,7 +236,8 @@ static const plumb_stmt_t select_deliveries = {
     .params = 2,
     .sql = "SELECT id, credential_id, channel, verb, state, attempt, tries, due_at, deadline_at, "
            "queued_at, outcome, reason, external_id, late_success, created_at, settled_at "
-           "FROM deliveries WHERE account_id = $1 AND lead_id = $2 ORDER BY id"};
+           "FROM deliveries WHERE account_id = $1 AND id BETWEEN plumb_id_low($2) "
+           "AND plumb_id_high($2) AND lead_id = $2 ORDER BY id"};
 
 int store_deliveries(reader_t *reader, const plumb_uuid_t *account, const plumb_uuid_t *lead,
                      PGresult **r, plumb_err_t *err)

@@ -50,7 +50,7 @@ static void write_sql(plumb_buf_t *sql, const variant_t *v)
 {
     plumb_buf_printf(
         sql,
-        "WITH lead AS MATERIALIZED (SELECT * FROM unnest($1::lead_intake_1[])), "
+        "WITH lead AS MATERIALIZED (SELECT * FROM unnest($1::lead_intake_2[])), "
         "won AS (INSERT INTO idempotency (account_id, route, key, body_hash, lead_id, "
         "status, integration_status, created_at) SELECT account_id, route, key, "
         "body_hash, id, 201, integration_status, created_at FROM lead WHERE key IS NOT NULL %s"
@@ -68,7 +68,7 @@ static void write_sql(plumb_buf_t *sql, const variant_t *v)
                      "credential_id, channel, state, attempt, due_at, deadline_at, epoch, "
                      "CASE state WHEN 'queued' THEN created_at END, reason, created_at, "
                      "CASE state WHEN 'skipped' THEN created_at END "
-                     "FROM unnest($2::delivery_intake_1[]) %s) SELECT clock_timestamp(), %s",
+                     "FROM unnest($2::delivery_intake_2[]) %s) SELECT clock_timestamp(), %s",
                      v->leads, v->deliveries, v->known);
 }
 
@@ -101,9 +101,9 @@ void commit_store_fini(commit_store_t *store)
 
 static const plumb_stmt_t select_types = {
     .name = "ingest_types",
-    .sql = "SELECT clock_timestamp(), 'lead_intake_1'::regtype::oid::int8, "
-           "'lead_intake_1[]'::regtype::oid::int8, 'delivery_intake_1'::regtype::oid::int8, "
-           "'delivery_intake_1[]'::regtype::oid::int8"};
+    .sql = "SELECT clock_timestamp(), 'lead_intake_2'::regtype::oid::int8, "
+           "'lead_intake_2[]'::regtype::oid::int8, 'delivery_intake_2'::regtype::oid::int8, "
+           "'delivery_intake_2[]'::regtype::oid::int8"};
 
 /* One plan for all: planning anew for each group would take longer than most groups take to run. */
 static const char settings[] = "SET plan_cache_mode = force_generic_plan; SET jit = off";

@@ -80,6 +80,12 @@ void plumb_item_time(plumb_params_t *p, int64_t unix_ms);
 void plumb_array_begin_of(plumb_params_t *p, uint32_t array, uint32_t element);
 void plumb_items_encoded(plumb_params_t *p, const void *data, size_t length, uint32_t count);
 
+/* An element of such an array, written here: begin, then for each column of its type in order
+ * plumb_record_column and one plumb_item_*, then end. */
+void plumb_record_begin(plumb_params_t *p);
+void plumb_record_column(plumb_params_t *p, plumb_array_type_t type);
+void plumb_record_end(plumb_params_t *p);
+
 /* ---- running ---- */
 
 /* Run `stmt`; the result (binary columns, owned: PQclear) goes to `result`, which may be NULL.

@@ -43,6 +43,7 @@ void plumb_params_clear(plumb_params_t *params)
     params->length = 0;
     params->count = 0;
     params->items_of = NO_TYPE;
+    params->in_record = false;
     params->failed = false;
 }
 
@@ -222,7 +223,7 @@ void plumb_array_begin(plumb_params_t *p, plumb_array_type_t type)
 
 void plumb_array_end(plumb_params_t *p)
 {
-    assert(p->items_of != NO_TYPE);
+    assert(p->items_of != NO_TYPE && !p->in_record);
     p->items_of = NO_TYPE;
     if (p->failed)
         return;
@@ -237,12 +238,20 @@ void plumb_array_end(plumb_params_t *p)
     p->lengths[i] = (int)(p->length - p->offsets[i]);
 }
 
-/* Begin an element of `size` bytes. */
+static inline void count_item(plumb_params_t *p)
+{
+    if (p->in_record)
+        p->columns++;
+    else
+        p->items++;
+}
+
+/* Begin an element, or a record's column, of `size` bytes. */
 static inline char *item(plumb_params_t *p, plumb_array_type_t type, size_t size)
 {
     assert(p->items_of == (Oid)type);
     char *at = extend(p, size + 4);
-    p->items++;
+    count_item(p);
     store32(at, (uint32_t)size);
     return at == NULL ? NULL : at + 4;
 }
@@ -258,9 +267,9 @@ void plumb_item_null(plumb_params_t *p)
 {
     assert(p->items_of != NO_TYPE);
     char *at = extend(p, 4);
-    p->items++;
+    count_item(p);
     store32(at, UINT32_MAX); /* length -1 */
-    if (at != NULL)
+    if (at != NULL && !p->in_record)
         store32(p->data + p->offsets[p->count - 1] + HEAD_FLAGS, 1);
 }
 
@@ -306,4 +315,38 @@ void plumb_item_textn(plumb_params_t *p, const char *text, size_t length)
 void plumb_item_bytes(plumb_params_t *p, const void *data, size_t length)
 {
     item_bytes(p, PLUMB_ARRAY_BYTES, data, length);
+}
+
+/* ---- records: their length, the number of columns, then for each its type and an item ---- */
+
+#define RECORD_HEAD 8
+
+void plumb_record_begin(plumb_params_t *p)
+{
+    assert(p->items_of != NO_TYPE && !p->in_record);
+    p->record_at = p->length;
+    extend(p, RECORD_HEAD);
+    p->items++;
+    p->in_record = true;
+    p->records_of = p->items_of;
+    p->columns = 0;
+}
+
+void plumb_record_column(plumb_params_t *p, plumb_array_type_t type)
+{
+    assert(p->in_record);
+    store32(extend(p, 4), type);
+    p->items_of = type;
+}
+
+void plumb_record_end(plumb_params_t *p)
+{
+    assert(p->in_record);
+    p->in_record = false;
+    p->items_of = p->records_of;
+    if (p->failed)
+        return;
+    char *head = p->data + p->record_at;
+    store32(head, (uint32_t)(p->length - p->record_at - 4));
+    store32(head + 4, p->columns);
 }

@@ -39,8 +39,13 @@ struct plumb_params {
     Oid types[PLUMB_PARAMS_MAX]; /* 0: a NULL of no type */
     size_t offsets[PLUMB_PARAMS_MAX];
     int lengths[PLUMB_PARAMS_MAX]; /* -1: NULL */
-    Oid items_of;                  /* element type of the array that is open; 0: none */
-    uint32_t items;                /* in it */
+    Oid items_of;                  /* type of the next item: of the open array's elements or of the
+                                    * open record's column; 0: none */
+    uint32_t items;                /* in the array */
+    bool in_record;                /* items are columns of its last element */
+    Oid records_of;                /* while in_record: the array's element type */
+    uint32_t columns;              /* of the record */
+    size_t record_at;              /* its offset */
 };
 
 /* Connect if there is no connection; `deadline_ms` is monotonic.  Names are looked up by libpq,

@@ -213,6 +213,37 @@ static void large_and_empty_arrays(void **state)
     plumb_params_destroy(&p);
 }
 
+/* Records of a type of the server's own, a NULL in some columns, a whole one NULL. */
+static void arrays_of_records(void **state)
+{
+    static const plumb_stmt_t make = {
+        "make_type", "SELECT 'pair'::regtype::oid::int8, 'pair[]'::regtype::oid::int8", 0};
+    static const plumb_stmt_t show = {"show_pairs",
+                                      "SELECT string_agg(concat_ws('|', n, id, name), ' ') FROM "
+                                      "unnest($1::pair[]) WITH ORDINALITY AS g(id, name, n)",
+                                      1};
+    script(*state, "CREATE TYPE pair AS (id bigint, name text)");
+    PGresult *r = ask(*state, &make, NULL);
+    uint32_t type = (uint32_t)plumb_get_int8(r, 0, 0), array = (uint32_t)plumb_get_int8(r, 0, 1);
+    PQclear(r);
+    plumb_params_t *p = plumb_params_new();
+    plumb_array_begin_of(p, array, type);
+    for (int n = 0; n < 3; n++) {
+        plumb_record_begin(p);
+        plumb_record_column(p, PLUMB_ARRAY_INT8);
+        plumb_item_int8(p, n);
+        plumb_record_column(p, PLUMB_ARRAY_TEXT);
+        plumb_item_textn(p, n == 1 ? NULL : "anna", 4);
+        plumb_record_end(p);
+    }
+    plumb_item_null(p);
+    plumb_array_end(p);
+    r = ask(*state, &show, p);
+    assert_string_equal(plumb_get_text(r, 0, 0), "1|0|anna 2|1 3|2|anna 4");
+    PQclear(r);
+    plumb_params_destroy(&p);
+}
+
 /* A NULL without type at first must not fix the parameter's type for ever. */
 static void null_then_value(void **state)
 {
@@ -647,6 +678,7 @@ int main(void)
         WITH_DB(absent_values),
         WITH_DB(arrays),
         WITH_DB(large_and_empty_arrays),
+        WITH_DB(arrays_of_records),
         WITH_DB(null_then_value),
         WITH_DB(error_classes),
         WITH_DB(lock_not_available),

@@ -171,10 +171,10 @@ static void agrees_with_the_table(void **state)
             continue;
         if (account_count(w->account,
                           "SELECT count(*) FROM pg_attribute WHERE attrelid = "
-                          "(SELECT typrelid FROM pg_type WHERE typname = 'lead_intake_1') "
+                          "(SELECT typrelid FROM pg_type WHERE typname = 'lead_intake_2') "
                           "AND attname = '%s' AND attnum = %d",
                           attr->column, number++) != 1)
-            fail_msg("lead_intake_1 has no %s at %d", attr->column, number - 1);
+            fail_msg("lead_intake_2 has no %s at %d", attr->column, number - 1);
     }
 }
 

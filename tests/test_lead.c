@@ -260,7 +260,8 @@ static const char insert_lead[] =
     "INSERT INTO leads (account_id, id, user_id, project_id, quiz_id, version, status, sealed_key, "
     "sealed, external_id, data, utm_source, ip_address, viewed, is_test, created_at) VALUES "
     "('" ACCOUNT "', '" LEAD "', '" OWNER "', '" OWNER "', '" OWNER "', 7, 'AtWork', '\\x0001', "
-    "'\\x02', '', '{\"b\":1e300,\"a\":[1.50,-0.5e-399]}', 'naïve', '2001:db8::1', true, true, "
+    "'\\x02', '', '{\"b\":1e300,\"a\":[1.50,-0.5e-399]}'::jsonb, 'naïve', '2001:db8::1', true, "
+    "true, "
     "'2026-01-02 08:49:05.678999+05:45')";
 
 /* The row of the lead, read as daemons read it. */
@@ -316,7 +317,7 @@ static void check_values(const plumb_lead_t *lead)
         check_value(lead, wanted[i].attr, wanted[i].value);
 }
 
-/* What jsonb made of the numbers is still read: 301 and 401 digits. */
+/* Rows of the time when the column was jsonb: what it made of numbers, 301 and 401 digits. */
 static void check_stored_numbers(const plumb_lead_t *lead)
 {
     plumb_buf_t out = {0};

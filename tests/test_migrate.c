@@ -4,6 +4,7 @@
 #include "pg.h"
 
 #include <ftw.h>
+#include <limits.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -310,6 +311,51 @@ static void missing_folder_is_named(void **state)
     assert_non_null(strstr(err.text, "/tmp/no such folder"));
 }
 
+/* ---- our own files ---- */
+
+static void link_file(const fixture_t *f, const char *name)
+{
+    char from[PATH_MAX], to[128];
+    snprintf(from, sizeof from, "%s/%s", PLUMB_SQL_DIR, name);
+    snprintf(to, sizeof to, "%s/%s", f->dir, name);
+    assert_int_equal(symlink(from, to), 0);
+}
+
+/* A database that was in use before enumerations keeps what it has. */
+static void stored_rows_survive(void **state)
+{
+    fixture_t *f = *state;
+    static const char owner[] = "'0190c9d2-0000-7000-8000-000000000001'";
+    char sql[2048];
+    link_file(f, "001_pipeline.sql");
+    link_file(f, "002_intake.sql");
+    must_apply(f, 2, 2);
+    snprintf(
+        sql, sizeof sql,
+        "INSERT INTO leads (account_id, id, user_id, project_id, quiz_id, status, data, trace) "
+        "SELECT %1$s::uuid, id::uuid, %1$s::uuid, %1$s::uuid, %1$s::uuid, 'AtWork', "
+        "'{\"a\": [1]}', '[[\"phone\", \"ok\"]]' FROM (VALUES (plumb_id_floor(now())), "
+        "(%1$s::uuid)) v(id);"
+        "INSERT INTO deliveries (account_id, id, lead_id, credential_id, channel, verb, priority, "
+        "state, deadline_at, epoch, queued_at, attempt) SELECT account_id, id, id, id, 'c', "
+        "'update', 2, CASE WHEN id = %1$s THEN 'queued' ELSE 'failed' END, now(), 1, now(), 1 "
+        "FROM leads;"
+        "INSERT INTO idempotency (account_id, route, key, body_hash, status, "
+        "integration_status) VALUES (%1$s, 'POST /x', 'k', '', 201, 'none')",
+        owner);
+    if (plumb_db_script(f->db, sql, LONG_MS, &err) < 0)
+        fail_msg("%s", err.text);
+    link_file(f, "003_hot_path.sql");
+    must_apply(f, 1, 3);
+    assert_int_equal(count(f, "SELECT count(*) FROM leads WHERE status = 'AtWork' AND "
+                              "data->'a'->>0 = '1' AND trace->0->>0 = 'phone'"),
+                     2);
+    assert_int_equal(count(f, "SELECT count(DISTINCT state) FROM deliveries WHERE state IN "
+                              "('queued', 'failed') AND verb = 'update' AND priority = 2"),
+                     2);
+    assert_int_equal(count(f, "SELECT count(*) FROM idempotency"), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -324,6 +370,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_ran_must_not_change, setup, teardown),
         cmocka_unit_test_setup_teardown(numbers_must_fit, setup, teardown),
         cmocka_unit_test_setup_teardown(missing_folder_is_named, setup, teardown),
+        cmocka_unit_test_setup_teardown(stored_rows_survive, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

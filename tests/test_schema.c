@@ -77,6 +77,65 @@ static void floor_parts_ids_by_their_moment(void **state)
     }
 }
 
+/* All ids of one moment lie between its bounds, those of its neighbours do not. */
+static void moments_have_bounds(void **state)
+{
+    static const int64_t moments[] = {1, 1700000000000, 281474976710654};
+    for (size_t i = 0; i < PLUMB_COUNT(moments); i++)
+        for (int64_t ms = moments[i] - 1; ms <= moments[i] + 1; ms++) {
+            char sql[256], text[PLUMB_UUID_TEXT], other[PLUMB_UUID_TEXT];
+            plumb_uuid_t id = plumb_uuid_at(ms), lead = plumb_uuid_at(moments[i]);
+            plumb_uuid_text(&id, text);
+            plumb_uuid_text(&lead, other);
+            snprintf(sql, sizeof sql,
+                     "SELECT '%s' BETWEEN plumb_id_low('%s') AND plumb_id_high('%s')", text, other,
+                     other);
+            want(*state, sql, ms == moments[i] ? "t" : "f");
+        }
+    want(*state,
+         "SELECT plumb_id_low('0190c9d2-0001-7abc-8def-0123456789ab') || ' ' || "
+         "plumb_id_high('0190c9d2-0001-7abc-8def-0123456789ab')",
+         "0190c9d2-0001-7000-8000-000000000000 0190c9d2-0001-7fff-bfff-ffffffffffff");
+}
+
+/* ---- what no row may hold ---- */
+
+static void words_are_guarded(void **state)
+{
+    static const struct {
+        const char *columns, *values, *sqlstate;
+    } rows[] = {{"state", "'pending'", "00000"},
+                {"state, verb", "'held', 'update'", "00000"},
+                {"state, priority", "'skipped', 2", "00000"},
+                {"state, epoch, queued_at, attempt", "'queued', 7, now(), 1", "00000"},
+                {"state", "'lost'", "22P02"},
+                {"state, verb", "'pending', 'drop'", "22P02"},
+                {"state, priority", "'pending', 3", "23514"},
+                {"state, priority", "'pending', -1", "23514"},
+                {"state", "NULL", "23502"},
+                {"state, queued_at, attempt", "'queued', now(), 1", "23514"},
+                {"state, epoch, attempt", "'queued', 7, 1", "23514"},
+                {"state, epoch, queued_at", "'queued', 7, now()", "23514"}};
+    PGconn *conn = PQconnectdb(((const store_t *)*state)->conninfo);
+    for (size_t i = 0; i < PLUMB_COUNT(rows); i++) {
+        char sql[512];
+        snprintf(sql, sizeof sql,
+                 "INSERT INTO deliveries (account_id, id, lead_id, credential_id, channel, "
+                 "deadline_at, %s) VALUES (" OWNER ", gen_random_uuid(), " OWNER ", " OWNER
+                 ", 'c', now(), %s)",
+                 rows[i].columns, rows[i].values);
+        PGresult *r = PQexec(conn, sql);
+        const char *got = PQresultErrorField(r, PG_DIAG_SQLSTATE);
+        if (strcmp(got == NULL ? "00000" : got, rows[i].sqlstate) != 0)
+            fail_msg("%s: %s, want %s", rows[i].values, got, rows[i].sqlstate);
+        PQclear(r);
+    }
+    PGresult *r = PQexec(conn, "UPDATE leads SET status = 'Lost'");
+    assert_string_equal(PQresultErrorField(r, PG_DIAG_SQLSTATE), "22P02");
+    PQclear(r);
+    PQfinish(conn);
+}
+
 /* ---- making partitions ---- */
 
 static void three_months_are_there(void **state)
@@ -152,7 +211,7 @@ static void partitions_have_the_indexes_of_their_parent(void **state)
          "SELECT string_agg(DISTINCT n::text, ',') FROM (SELECT count(*) n FROM pg_index i JOIN "
          "pg_inherits c ON c.inhrelid = i.indrelid AND c.inhparent = 'deliveries'::regclass GROUP "
          "BY i.indrelid) x",
-         "6");
+         "5");
 }
 
 static void makers_at_once_do_not_collide(void **state)
@@ -201,6 +260,10 @@ static void look_ups_touch_one_partition_by_its_key(void **state)
          "_pkey"},
         {"delivery's update", "uuid, uuid",
          "UPDATE deliveries SET state = 'failed' WHERE account_id = $1 AND id = $2", "_pkey"},
+        {"deliveries of a lead", "uuid, uuid",
+         "SELECT * FROM deliveries WHERE account_id = $1 AND id BETWEEN plumb_id_low($2) AND "
+         "plumb_id_high($2) AND lead_id = $2",
+         "_pkey"},
         {"attempts", "uuid, uuid",
          "SELECT * FROM attempts WHERE account_id = $1 AND delivery_id = $2", "_pkey"},
     };
@@ -220,6 +283,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(floor_parts_ids_by_their_moment, open_store, close_store),
+        cmocka_unit_test_setup_teardown(moments_have_bounds, open_store, close_store),
+        cmocka_unit_test_setup_teardown(words_are_guarded, open_store, close_store),
         cmocka_unit_test_setup_teardown(three_months_are_there, open_store, close_store),
         cmocka_unit_test_setup_teardown(months_join_without_a_gap, open_store, close_store),
         cmocka_unit_test_setup_teardown(rows_go_to_their_month, open_store, close_store),

@@ -78,11 +78,32 @@ static void doubled_results(void **state)
     for (int i = 0; i < 40; i++) /* many at once: some share a group */
         world_result(w, &other, PLUMB_OUT_retry, NULL);
     world_acked(w, &other);
-    world_becomes(w, &other, "state || tries", "pending1");
+    world_becomes(w, &other, "concat(state, tries)", "pending1");
     plumb_ticket_t last = {plumb_uuid_new(), 1};
     world_result(w, &last, PLUMB_OUT_ok, NULL);
     world_acked(w, &last);
     assert_int_equal(attempts(w, &other, "counted AND repeats = 39"), 1);
+}
+
+/* The common case takes it for granted that a row still queued has no success on record. */
+static void a_success_on_record_is_recorded_with_its_group(void **state)
+{
+    world_t *w = *state;
+    plumb_ticket_t tickets[9];
+    for (size_t i = 0; i < PLUMB_COUNT(tickets); i++)
+        tickets[i] = world_delivery(w, "queued", 1, EPOCH, NULL);
+    account_sql(w->account, "INSERT INTO attempts (account_id, delivery_id, attempt, outcome, "
+                            "counted, worker) SELECT account_id, id, 1, 'ok', false, 'w' FROM "
+                            "deliveries ORDER BY id OFFSET 4 LIMIT 1");
+    for (size_t i = 0; i < PLUMB_COUNT(tickets); i++)
+        world_result(w, &tickets[i], PLUMB_OUT_ok, NULL);
+    for (size_t i = 0; i < PLUMB_COUNT(tickets); i++) {
+        world_becomes(w, &tickets[i], "state", "delivered");
+        assert_int_equal(attempts(w, &tickets[i], i == 4 ? "counted AND repeats = 1" : "counted"),
+                         1);
+    }
+    assert_int_equal(account_count(w->account, "SELECT count(*) FROM attempts"),
+                     PLUMB_COUNT(tickets));
 }
 
 static void late_failures_change_nothing(void **state)
@@ -92,7 +113,7 @@ static void late_failures_change_nothing(void **state)
     late.attempt = 1;
     world_result(w, &late, PLUMB_OUT_permanent, NULL);
     world_acked(w, &late);
-    assert_true(world_is(w, &ticket, "state || attempt", "queued2"));
+    assert_true(world_is(w, &ticket, "concat(state, attempt)", "queued2"));
     assert_int_equal(attempts(w, &ticket, "NOT counted AND outcome = 'permanent' AND attempt = 1"),
                      1);
 }
@@ -404,6 +425,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(acked_means_committed),
         TEST(doubled_results),
+        TEST(a_success_on_record_is_recorded_with_its_group),
         TEST(late_failures_change_nothing),
         TEST(late_success_recalls_the_newer_attempt),
         TEST(success_after_failure_is_noted),

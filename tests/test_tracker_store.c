@@ -211,6 +211,37 @@ static void bad_rows_fail_as_a_whole(void **state)
     want("queued", of(&keys[0], "state"));
 }
 
+/* It cannot be, but if it were, the row would have to wait for the careful way. */
+static void a_success_on_record_is_refused_here(void **state)
+{
+    (void)state;
+    delivery_key_t key = delivery("queued", 1, NULL);
+    plumb_result_t result = result_of(&key, PLUMB_OUT_ok);
+    attempt_write_t write = {.result = &result};
+    good(store_write_attempts(&store, &write, 1, &err));
+    assert_int_equal(store_record_successes(&store, &write, 1, NULL, &err), -PLUMB_E_DB_VALUE);
+    want("queued", of(&key, "state"));
+}
+
+/* The records of statements and the type of sql/ belong together. */
+static void columns_of_results_arrive(void **state)
+{
+    (void)state;
+    delivery_key_t key = delivery("queued", 3, NULL);
+    plumb_result_t result = result_of(&key, PLUMB_OUT_retry);
+    result.timings = (plumb_timings_t){11, 12, 13, 14, 15};
+    result.retry_after_ms = 16;
+    result.detail = (plumb_slice_t){"why", 3};
+    attempt_write_t write = {.result = &result, .counted = true, .repeats = 17};
+    good(store_write_attempts(&store, &write, 1, &err));
+    want("3|retry|t|17|200|worker-0|1|11|12|13|14|15|16|why|ext-1|\\x000102|1700000000",
+         "SELECT concat_ws('|', attempt, outcome, counted, repeats, status, worker, requests, "
+         "dns_us, connect_us, tls_us, first_byte_us, total_us, retry_after_ms, detail, "
+         "external_id, exchange, extract(epoch FROM started_at)::bigint) FROM attempts");
+    want("t", "SELECT bool_and(account_id = '" ACCOUNT "' AND delivery_id = (SELECT id FROM "
+              "deliveries)) FROM attempts");
+}
+
 static void locking(void **state)
 {
     (void)state;
@@ -443,10 +474,12 @@ static void no_hand_over_under_a_dead_epoch(void **state)
 static void an_update_waits_for_its_send(void **state)
 {
     (void)state;
-    delivery_key_t send = delivery("queued", 1, "lead_id = '" OTHER "'");
-    delivery_key_t update = delivery("pending", 0, "verb = 'update', lead_id = '" OTHER "'");
+    delivery_key_t send = delivery("queued", 1, "lead_id = id"); /* of the same moment */
+    char id[PLUMB_UUID_TEXT], of_lead[128];
+    snprintf(of_lead, sizeof of_lead, "verb = 'update', lead_id = '%s'",
+             plumb_uuid_text(&send.ticket.delivery, id));
+    delivery_key_t update = delivery("pending", 0, of_lead);
     plumb_uuid_t lane = uuid(CREDENTIAL);
-    char id[PLUMB_UUID_TEXT];
     PGresult *r = NULL;
     good(store_pick(&store, &lane, 1, 5, &r, &err));
     assert_int_equal(PQntuples(r), 0);
@@ -798,19 +831,20 @@ static void plans_use_their_index(void **state)
         int params;
         const char *has;
     } rows[] = {
-        {"tracker_record_successes", 18,
-         "Index Cond: ((account_id = g.account) AND (id = g.delivery))"},
-        {"tracker_record_successes", 18,
-         "Index Cond: ((account_id = m.account) AND (id = m.credential_id))"},
-        {"tracker_lock_deliveries", 4,
-         "Index Cond: ((account_id = k.account) AND (id = k.delivery))"},
-        {"tracker_lock_deliveries", 4,
-         "Index Cond: ((account_id = k.account) AND (delivery_id = k.delivery) AND (attempt = "
-         "k.attempt)"},
+        {"tracker_record_successes", 1,
+         "Index Cond: ((account_id = g.account_id) AND (id = g.delivery_id))"},
+        {"tracker_record_successes", 1,
+         "Index Cond: ((account_id = m.account_id) AND (id = m.credential_id))"},
+        {"tracker_lock_deliveries", 1,
+         "Index Cond: ((account_id = g.account_id) AND (id = g.delivery_id))"},
+        {"tracker_lock_deliveries", 1,
+         "Index Cond: ((account_id = g.account_id) AND (delivery_id = g.delivery_id) AND (attempt "
+         "= g.attempt)"},
         {"tracker_write_deliveries", 12, "Index Cond: ((account_id = g.account) AND (id = g.id))"},
         {"tracker_lanes", 2, "deliveries_default_credential_id_due_at_idx"},
         {"tracker_pick", 2, "Index Cond: ((credential_id = c.id) AND (due_at <= now()))"},
         {"tracker_pick", 2, "Index Cond: ((account_id = d.account_id) AND (id = d.lead_id))"},
+        {"tracker_pick", 2, "AND (id >= ((\"left\"((x_1.lead_id)::text, 13)"},
         {"tracker_rebuild", 3, "Index Cond: ((account_id = k.account) AND (id = k.id))"},
         {"tracker_hand_over", 4, "Index Cond: ((account_id = k.account) AND (id = k.id))"},
         {"tracker_requeue_orphans", 3, "Index Cond: ((account_id = k.account) AND (id = k.id))"},
@@ -859,6 +893,8 @@ int main(void)
         TEST(successes),
         TEST(successes_touch_their_credential),
         TEST(bad_rows_fail_as_a_whole),
+        TEST(a_success_on_record_is_refused_here),
+        TEST(columns_of_results_arrive),
         TEST(locking),
         TEST(writing_deliveries),
         TEST(writing_attempts),

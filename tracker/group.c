@@ -405,6 +405,8 @@ int group_record_successes(tracker_t *t, attempt_write_t *list, size_t count, pl
     int rc = store_ready(&t->store, err);
     if (rc == 0)
         rc = store_record_successes(&t->store, list, count, &r, err);
+    if (rc == -PLUMB_E_DB_VALUE && count == 1) /* on record already, or malformed: group_record's */
+        return 0;
     int moved = rc == 0 ? PQntuples(r) : 0;
     for (int row = 0; row < moved; row++) {
         attempt_write_t *w = &list[plumb_get_int8(r, row, RECORDED_N) - 1];

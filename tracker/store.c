@@ -1,4 +1,4 @@
-/* SQL of the session and of results: the hot path.
+/* SQL of the session, and of what results change beside the attempt log (store_attempts.c).
  *
  * Every statement names rows by their key, so that only their partition is looked at; the planner,
  * which cannot know how few keys an array holds, is kept from hashing whole tables.  Beside a key a
@@ -6,7 +6,6 @@
  * lag behind, that the partial index of that state is empty, and read all of it for each key. */
 #include "store.h"
 
-#include "count.h"
 #include "store_bind.h"
 
 #include <stdlib.h>
@@ -40,15 +39,32 @@ void store_fini(store_t *s)
     plumb_db_destroy(&s->db);
 }
 
+static const plumb_stmt_t select_types = {
+    .name = "tracker_types",
+    .params = 0,
+    .sql =
+        "SELECT 'attempt_result_1'::regtype::oid::int8, 'attempt_result_1[]'::regtype::oid::int8"};
+
+static int learn_types(store_t *s, plumb_err_t *err)
+{
+    PGresult *r = NULL;
+    int rc = store_run(s, &select_types, &r, err);
+    if (rc == 0) {
+        s->result_type = (uint32_t)plumb_get_int8(r, 0, 0);
+        s->result_array = (uint32_t)plumb_get_int8(r, 0, 1);
+        s->generation = plumb_db_generation(s->db);
+    }
+    PQclear(r);
+    return rc;
+}
+
 int store_ready(store_t *s, plumb_err_t *err)
 {
     int rc = plumb_db_connect(s->db, CONNECT_MS, err);
     if (rc < 0 || plumb_db_generation(s->db) == s->generation)
         return rc;
     rc = plumb_db_script(s->db, session_sql, s->timeout_ms, err);
-    if (rc == 0)
-        s->generation = plumb_db_generation(s->db);
-    return rc;
+    return rc == 0 ? learn_types(s, err) : rc;
 }
 
 int store_begin(store_t *s, plumb_err_t *err)
@@ -110,184 +126,7 @@ void bind_keys(plumb_params_t *p, const delivery_key_t *keys, size_t count)
     plumb_array_end(p);
 }
 
-/* ---- attempts: one row of a table for each column ---- */
-
-static void put_small(plumb_params_t *p, uint64_t value, uint64_t max)
-{
-    if (value == 0 || value > max)
-        plumb_item_null(p);
-    else
-        plumb_item_int4(p, (int32_t)value);
-}
-
-#define ATTEMPT_COLUMN(name, call)                                                                 \
-    static void put_##name(plumb_params_t *p, const attempt_write_t *w)                            \
-    {                                                                                              \
-        const plumb_result_t *r = w->result;                                                       \
-        call;                                                                                      \
-    }
-ATTEMPT_COLUMN(account, plumb_item_uuid(p, &r->account))
-ATTEMPT_COLUMN(delivery, plumb_item_uuid(p, &r->ticket.delivery))
-ATTEMPT_COLUMN(attempt, plumb_item_int4(p, (int32_t)r->ticket.attempt))
-ATTEMPT_COLUMN(outcome, bind_name(p, plumb_outcome_name(r->outcome)))
-ATTEMPT_COLUMN(worker, plumb_item_textn(p, r->worker.data ? r->worker.data : "", r->worker.length))
-ATTEMPT_COLUMN(status, put_small(p, r->status, INT16_MAX))
-ATTEMPT_COLUMN(requests, plumb_item_int4(p, r->requests < INT16_MAX ? r->requests : INT16_MAX))
-ATTEMPT_COLUMN(dns, put_small(p, r->timings.dns_us, INT32_MAX))
-ATTEMPT_COLUMN(connect, put_small(p, r->timings.connect_us, INT32_MAX))
-ATTEMPT_COLUMN(tls, put_small(p, r->timings.tls_us, INT32_MAX))
-ATTEMPT_COLUMN(first_byte, put_small(p, r->timings.first_byte_us, INT32_MAX))
-ATTEMPT_COLUMN(total, put_small(p, r->timings.total_us, INT32_MAX))
-ATTEMPT_COLUMN(detail, bind_slice(p, &r->detail))
-ATTEMPT_COLUMN(external_id, bind_slice(p, &r->external_id))
-ATTEMPT_COLUMN(exchange, plumb_item_bytes(p, r->exchange.data, r->exchange.length))
-ATTEMPT_COLUMN(checkpoint, bind_slice(p, &r->checkpoint))
-ATTEMPT_COLUMN(counted, (void)r; plumb_item_bool(p, w->counted))
-ATTEMPT_COLUMN(repeats, (void)r; plumb_item_int4(p, w->repeats))
-
-static void put_retry_after(plumb_params_t *p, const attempt_write_t *w)
-{
-    if (w->result->retry_after_ms > 0)
-        plumb_item_int8(p, w->result->retry_after_ms);
-    else
-        plumb_item_null(p);
-}
-
-/* The worker's clock may be anything; what no calendar has is left out. */
-static void put_started(plumb_params_t *p, const attempt_write_t *w)
-{
-    const int64_t year_2200 = INT64_C(7258118400000);
-    if (w->result->started_ms > 0 && w->result->started_ms < year_2200)
-        plumb_item_time(p, w->result->started_ms);
-    else
-        plumb_item_null(p);
-}
-
-typedef struct attempt_column {
-    plumb_array_type_t type;
-    void (*put)(plumb_params_t *p, const attempt_write_t *w);
-} attempt_column_t;
-
-/* $1 to $17, in this order in every statement that logs attempts. */
-static const attempt_column_t attempt_columns[] = {
-    {PLUMB_ARRAY_UUID, put_account},     {PLUMB_ARRAY_UUID, put_delivery},
-    {PLUMB_ARRAY_INT4, put_attempt},     {PLUMB_ARRAY_TEXT, put_outcome},
-    {PLUMB_ARRAY_TEXT, put_worker},      {PLUMB_ARRAY_INT4, put_status},
-    {PLUMB_ARRAY_INT4, put_requests},    {PLUMB_ARRAY_INT4, put_dns},
-    {PLUMB_ARRAY_INT4, put_connect},     {PLUMB_ARRAY_INT4, put_tls},
-    {PLUMB_ARRAY_INT4, put_first_byte},  {PLUMB_ARRAY_INT4, put_total},
-    {PLUMB_ARRAY_INT8, put_retry_after}, {PLUMB_ARRAY_TEXT, put_detail},
-    {PLUMB_ARRAY_TEXT, put_external_id}, {PLUMB_ARRAY_BYTES, put_exchange},
-    {PLUMB_ARRAY_TIME, put_started}};
-#define ATTEMPT_UNNEST                                                                             \
-    "$1::uuid[], $2::uuid[], $3::int[], $4::text[], $5::text[], $6::int[], $7::int[], "            \
-    "$8::int[], $9::int[], $10::int[], $11::int[], $12::int[], $13::bigint[], $14::text[], "       \
-    "$15::text[], $16::bytea[], $17::timestamptz[]"
-#define ATTEMPT_NAMES                                                                              \
-    "account, delivery, attempt, outcome, worker, status, requests, dns, connect, tls, "           \
-    "first_byte, total, retry_after, detail, external_id, exchange, started"
-#define ATTEMPT_INSERT                                                                             \
-    "INSERT INTO attempts (account_id, delivery_id, attempt, outcome, worker, status, requests, "  \
-    "dns_us, connect_us, tls_us, first_byte_us, total_us, retry_after_ms, detail, external_id, "   \
-    "exchange, started_at, counted, repeats) SELECT account, delivery, attempt, outcome, worker, " \
-    "status::smallint, requests::smallint, dns, connect, tls, first_byte, total, retry_after, "    \
-    "detail, external_id, exchange, started, "
-
-static void bind_column(plumb_params_t *p, const attempt_column_t *column,
-                        const attempt_write_t *list, size_t count)
-{
-    plumb_array_begin(p, column->type);
-    for (size_t i = 0; i < count; i++)
-        column->put(p, &list[i]);
-    plumb_array_end(p);
-}
-
-static void bind_attempts(plumb_params_t *p, const attempt_write_t *list, size_t count)
-{
-    plumb_params_clear(p);
-    for (size_t i = 0; i < PLUMB_COUNT(attempt_columns); i++)
-        bind_column(p, &attempt_columns[i], list, count);
-}
-
-/* ---- results ---- */
-
-/* A success that is the current attempt's needs nothing of what is in the row.  Its credential is
- * touched only where that tells something. */
-static const plumb_stmt_t record_successes = {
-    .name = "tracker_record_successes",
-    .params = 18,
-    .sql =
-        "WITH moved AS (UPDATE deliveries d SET state = 'delivered', outcome = g.outcome, "
-        "reason = NULL, settled_at = now(), external_id = coalesce(g.external_id, d.external_id), "
-        "checkpoint = coalesce(g.checkpoint::jsonb, d.checkpoint) "
-        "FROM unnest(" ATTEMPT_UNNEST ", $18::text[]) WITH ORDINALITY "
-        "AS g(" ATTEMPT_NAMES ", checkpoint, n) "
-        "WHERE d.account_id = g.account AND d.id = g.delivery AND d.state IS NOT DISTINCT FROM "
-        "'queued' "
-        "AND d.attempt = g.attempt "
-        "RETURNING g.*, d.channel, d.credential_id, d.created_at), "
-        "logged AS (" ATTEMPT_INSERT "true, 0 FROM moved "
-        "ON CONFLICT (account_id, delivery_id, attempt, outcome) "
-        "DO UPDATE SET repeats = attempts.repeats + 1, counted = true), "
-        "touched AS (UPDATE credentials c SET succeeded_at = now(), refused = 0, failures = 0 "
-        "FROM (SELECT DISTINCT account, credential_id FROM moved ORDER BY 1, 2) m "
-        "WHERE c.account_id = m.account AND c.id = m.credential_id AND (c.refused > 0 "
-        "OR c.failures > 0 OR c.succeeded_at IS NULL "
-        "OR c.succeeded_at < now() - interval '5 s')) "
-        "SELECT n, channel, (extract(epoch FROM now() - created_at) * 1000)::bigint FROM moved"};
-
-int store_record_successes(store_t *s, const attempt_write_t *list, size_t count, PGresult **r,
-                           plumb_err_t *err)
-{
-    static const attempt_column_t checkpoint = {PLUMB_ARRAY_TEXT, put_checkpoint};
-    bind_attempts(s->p, list, count);
-    bind_column(s->p, &checkpoint, list, count);
-    return store_run(s, &record_successes, r, err);
-}
-
-static const plumb_stmt_t lock_deliveries = {
-    .name = "tracker_lock_deliveries",
-    .params = 4,
-    .sql = "SELECT k.n, d.state, d.attempt, d.tries, d.crashes::int, d.deadline_at, now(), "
-           "d.late_success, d.credential_id, d.channel, d.lead_id, "
-           "(extract(epoch FROM now() - d.created_at) * 1000)::bigint, "
-           "EXISTS (SELECT FROM attempts a WHERE a.account_id = k.account "
-           "AND a.delivery_id = k.delivery AND a.attempt = k.attempt AND a.outcome = k.outcome), "
-           "coalesce(h.limits->>'schedule' = 'mail', false), "
-           "coalesce((h.limits->>'resends')::boolean, false), c.settings->>'schedule' "
-           "FROM unnest($1::uuid[], $2::uuid[], $3::int[], $4::text[]) WITH ORDINALITY "
-           "AS k(account, delivery, attempt, outcome, n) "
-           "JOIN deliveries d ON d.account_id = k.account AND d.id = k.delivery "
-           "LEFT JOIN credentials c ON c.account_id = d.account_id AND c.id = d.credential_id "
-           "LEFT JOIN channels h ON h.code = d.channel FOR UPDATE OF d"};
-
-int store_lock_deliveries(store_t *s, const attempt_write_t *list, size_t count, PGresult **r,
-                          plumb_err_t *err)
-{
-    plumb_params_clear(s->p);
-    for (int i = 0; i < lock_deliveries.params; i++)
-        bind_column(s->p, &attempt_columns[i], list, count);
-    return store_run(s, &lock_deliveries, r, err);
-}
-
-static const plumb_stmt_t write_attempts = {
-    .name = "tracker_write_attempts",
-    .params = 19,
-    .sql = ATTEMPT_INSERT "counted, repeats FROM unnest(" ATTEMPT_UNNEST
-                          ", $18::boolean[], $19::int[]) AS g(" ATTEMPT_NAMES ", counted, repeats) "
-                          "ON CONFLICT (account_id, delivery_id, attempt, outcome) "
-                          "DO UPDATE SET repeats = attempts.repeats + 1 + excluded.repeats, "
-                          "counted = attempts.counted OR excluded.counted"};
-
-int store_write_attempts(store_t *s, const attempt_write_t *list, size_t count, plumb_err_t *err)
-{
-    static const attempt_column_t more[] = {{PLUMB_ARRAY_BOOL, put_counted},
-                                            {PLUMB_ARRAY_INT4, put_repeats}};
-    bind_attempts(s->p, list, count);
-    for (size_t i = 0; i < PLUMB_COUNT(more); i++)
-        bind_column(s->p, &more[i], list, count);
-    return store_run(s, &write_attempts, NULL, err);
-}
+/* ---- deliveries ---- */
 
 static const plumb_stmt_t write_deliveries = {
     .name = "tracker_write_deliveries",
@@ -302,7 +141,8 @@ static const plumb_stmt_t write_deliveries = {
            "late_success = g.late_success, "
            "settled_at = CASE WHEN g.moved AND g.state IN ('delivered', 'failed', 'skipped', "
            "'canceled') THEN now() ELSE d.settled_at END "
-           "FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::int[], $5::int[], $6::bigint[], "
+           "FROM unnest($1::uuid[], $2::uuid[], $3::delivery_state[], $4::int[], $5::int[], "
+           "$6::bigint[], "
            "$7::text[], $8::boolean[], $9::text[], $10::text[], $11::text[], $12::boolean[]) "
            "AS g(account, id, state, tries, crashes, wait, outcome, moved, reason, external_id, "
            "checkpoint, late_success) WHERE d.account_id = g.account AND d.id = g.id"};

@@ -1,6 +1,7 @@
-/* All SQL of the tracker.  The statements stand in store.c (session, results), store_feed.c
- * (pending rows), store_watch.c (queued rows, epochs) and store_upkeep.c (what is done now and
- * then), each beside the function that binds it; nothing else here writes SQL.
+/* All SQL of the tracker.  The statements stand in store_attempts.c (results), store.c (session,
+ * what results change), store_feed.c (pending rows), store_watch.c (queued rows, epochs) and
+ * store_upkeep.c (what is done now and then), each beside the function that binds it; nothing else
+ * here writes SQL.
  *
  * Columns of results are named by the enums; a PGresult is the caller's to clear. */
 #ifndef PLUMB_TRACKER_STORE_H
@@ -22,7 +23,8 @@ typedef struct store {
     plumb_db_t *db;    /* owned */
     plumb_params_t *p; /* owned, reused by each call */
     int64_t timeout_ms;
-    uint64_t generation; /* of the connection whose session is set up */
+    uint64_t generation;                /* of the connection whose session is set up */
+    uint32_t result_type, result_array; /* ids there of attempt_result_1 */
     /* Statements that name columns which lib/ lists; the texts are owned. */
     char *pick_sql, *rebuild_sql, *credential_sql;
     plumb_stmt_t pick, rebuild, credential;
@@ -37,7 +39,7 @@ int store_begin(store_t *s, plumb_err_t *err);
 int store_commit(store_t *s, plumb_err_t *err);
 void store_rollback(store_t *s);
 
-/* ---- store.c: results ---- */
+/* ---- store_attempts.c, store.c: results ---- */
 
 /* A result on its way into the tables, and what it leaves in the attempt log. */
 typedef struct attempt_write {
@@ -51,7 +53,8 @@ typedef struct attempt_write {
 } attempt_write_t;
 
 /* The common case in one statement that commits by itself: successes of the current attempt of
- * queued rows.  Returned are those that it moved; for the others nothing was done. */
+ * queued rows.  Returned are those that it moved; for the others nothing was done.  DB_VALUE also
+ * when one is on record already. */
 enum { RECORDED_N, RECORDED_CHANNEL, RECORDED_AGE_MS }; /* n counts from 1 */
 int store_record_successes(store_t *s, const attempt_write_t *list, size_t count, PGresult **r,
                            plumb_err_t *err);

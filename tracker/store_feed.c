@@ -43,7 +43,7 @@ static const char pick_tail[] =
     " FROM unnest($1::uuid[]) AS c(id) CROSS JOIN LATERAL (SELECT x.* FROM deliveries x "
     "WHERE x.state = 'pending' AND x.credential_id = c.id AND x.due_at <= now() "
     "AND (x.verb = 'send' OR NOT EXISTS (SELECT FROM deliveries o WHERE o.account_id = "
-    "x.account_id "
+    "x.account_id AND o.id BETWEEN plumb_id_low(x.lead_id) AND plumb_id_high(x.lead_id) "
     "AND o.lead_id = x.lead_id AND o.credential_id = x.credential_id AND o.verb = 'send' "
     "AND o.state IN ('pending', 'queued', 'held', 'ambiguous'))) "
     "ORDER BY x.due_at LIMIT $2 FOR UPDATE SKIP LOCKED) d "
