@@ -1,6 +1,8 @@
 /* A growing byte buffer. */
 #include "buf.h"
 
+#include "json_plain.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,14 +59,10 @@ void plumb_buf_reserve(plumb_buf_t *buf, size_t more)
     reserve(buf, more);
 }
 
-void plumb_buf_put(plumb_buf_t *buf, const void *data, size_t length)
+void plumb_buf_grow_and_put(plumb_buf_t *buf, const void *data, size_t length)
 {
-    if (!reserve(buf, length))
-        return;
-    if (length > 0)
-        memcpy(buf->data + buf->length, data, length);
-    buf->length += length;
-    buf->data[buf->length] = '\0';
+    if (reserve(buf, length))
+        plumb_buf_put(buf, data, length);
 }
 
 void plumb_buf_printf(plumb_buf_t *buf, const char *format, ...)
@@ -119,34 +117,19 @@ static void put_escape(plumb_buf_t *buf, unsigned char c, char escape)
         plumb_buf_put(buf, (char[]){'\\', escape}, 2);
 }
 
-/* Does none of the eight bytes at `at` need an escape?  Answers for all at once, with a bit a byte;
- * a byte of 0x80 and above hides what is said of itself, and is plain. */
-static bool is_plain_8(const char *at)
-{
-    const uint64_t ones = UINT64_C(0x0101010101010101), tops = ones << 7;
-    uint64_t x;
-    memcpy(&x, at, sizeof x);
-    uint64_t quote = x ^ ones * '"', backslash = x ^ ones * '\\';
-    uint64_t found = (x - ones * 0x20) | (quote - ones) | (backslash - ones);
-    return (found & ~x & tops) == 0;
-}
-
 void plumb_buf_json(plumb_buf_t *buf, const char *text, size_t length)
 {
-    size_t from = 0; /* of the run that needs no escape */
+    size_t plain;
+    reserve(buf, length + 2); /* unless something is to be escaped, for all of it */
     plumb_buf_put(buf, "\"", 1);
-    for (size_t i = 0; i < length; i++) {
-        while (length - i > 8 && is_plain_8(text + i))
-            i += 8;
-        unsigned char c = (unsigned char)text[i];
-        if (c >= 0x20 && c != '"' && c != '\\')
-            continue;
-        plumb_buf_put(buf, text + from, i - from);
+    while ((plain = plumb_json_plain(text, length)) < length) {
+        unsigned char c = (unsigned char)text[plain];
+        plumb_buf_put(buf, text, plain);
         put_escape(buf, c, escape_of(c));
-        from = i + 1;
+        text += plain + 1;
+        length -= plain + 1;
     }
-    if (length > 0)
-        plumb_buf_put(buf, text + from, length - from);
+    plumb_buf_put(buf, text, plain);
     plumb_buf_put(buf, "\"", 1);
 }
 

@@ -20,7 +20,20 @@ void plumb_buf_wipe(plumb_buf_t *buf);  /* the same, and leaves zeroes behind: f
 void plumb_buf_clear(plumb_buf_t *buf); /* keeps the memory */
 /* Make room: what grows no further is not moved, so that a secret leaves no copy behind. */
 void plumb_buf_reserve(plumb_buf_t *buf, size_t more);
-void plumb_buf_put(plumb_buf_t *buf, const void *data, size_t length);
+/* plumb_buf_put when there is no room yet. */
+void plumb_buf_grow_and_put(plumb_buf_t *buf, const void *data, size_t length);
+/* Here, since most of what is put is a few bytes, for which there is room. */
+static inline void plumb_buf_put(plumb_buf_t *buf, const void *data, size_t length)
+{
+    if (buf->failed || length >= buf->capacity - buf->length) { /* length < capacity, or both 0 */
+        plumb_buf_grow_and_put(buf, data, length);
+        return;
+    }
+    if (length > 0)
+        memcpy(buf->data + buf->length, data, length);
+    buf->length += length;
+    buf->data[buf->length] = '\0';
+}
 /* Here, so that the length of a literal is counted when it is compiled. */
 static inline void plumb_buf_text(plumb_buf_t *buf, const char *text)
 {

@@ -3,6 +3,7 @@
 
 #include "json_keys.h"
 #include "json_scan.h"
+#include "utf8.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -218,7 +219,11 @@ static int read_text(plumb_json_t *json, const char *text, size_t length, bool s
 {
     if (length > UINT32_MAX - 1)
         return plumb_err_set(err, PLUMB_E_BAD_JSON, "%zu bytes, want less than 4 GiB", length);
-    reader_t r = {.scan = {.at = text, .end = text + length, .any_number = stored}, .json = json};
+    reader_t r = {.scan = {.at = text,
+                           .end = text + length,
+                           .utf8_end = text + plumb_utf8_prefix(text, length),
+                           .any_number = stored},
+                  .json = json};
     json->text = text;
     json->length = length;
     json->count = 0;

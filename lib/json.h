@@ -65,6 +65,9 @@ void plumb_json_fini(plumb_json_t *json);
  */
 uint32_t plumb_json_member(const plumb_json_t *json, uint32_t object, const char *key);
 
+/* The node whose value begins at `at`, the beginning of one in the text that was read. */
+uint32_t plumb_json_at(const plumb_json_t *json, const char *at);
+
 /* Does string node `node` equal `text`?  Escapes are understood. */
 bool plumb_json_equal(const plumb_json_t *json, uint32_t node, const char *text);
 

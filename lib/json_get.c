@@ -16,6 +16,20 @@ uint32_t plumb_json_member(const plumb_json_t *json, uint32_t object, const char
     return 0;
 }
 
+uint32_t plumb_json_at(const plumb_json_t *json, const char *at)
+{
+    size_t start = (size_t)(at - json->text);
+    uint32_t low = 0, high = json->count;
+    while (low + 1 < high) { /* nodes stand in the order of their beginnings */
+        uint32_t middle = low + (high - low) / 2;
+        if (json->nodes[middle].start <= start)
+            low = middle;
+        else
+            high = middle;
+    }
+    return low;
+}
+
 /* The decoded bytes of a string, piece by piece: runs of the text and single escapes. */
 typedef struct piece {
     const char *at, *end; /* what is left of the string */

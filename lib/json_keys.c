@@ -1,5 +1,5 @@
-/* Doubled keys: each against each while there are few, by sorting when there are many, so that no
- * document takes more than n log n. */
+/* Doubled keys: each against those it may equal while there are few, by sorting when there are
+ * many, so that no document takes more than n log n. */
 #include "json_keys.h"
 
 #include <stdint.h>
@@ -60,19 +60,40 @@ static bool is_equal(const plumb_json_t *json, const plumb_json_node_t *a,
            memcmp(json->text + a->start, json->text + b->start, length) == 0;
 }
 
+/* One bit of 64 for a key: two keys with different bits differ. */
+static uint64_t mark_of(const char *text, const plumb_json_node_t *key)
+{
+    const char *at = text + key->start; /* two quotes at least */
+    size_t length = key->end - key->start;
+    unsigned sum = (unsigned char)at[1] * 3U + (unsigned char)at[length / 2] * 5U +
+                   (unsigned char)at[length - 2] * 7U + (unsigned)length * 11U;
+    return UINT64_C(1) << (sum & 63);
+}
+
+static bool is_among(const plumb_json_t *json, const plumb_json_node_t *key,
+                     const plumb_json_node_t *const *keys, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (is_equal(json, key, keys[i]))
+            return true;
+    return false;
+}
+
 uint32_t plumb_json_doubled(const plumb_json_t *json, uint32_t object)
 {
     const plumb_json_node_t *keys[FEW];
     uint32_t count = json->nodes[object].count, node = object + 1;
+    uint64_t marks = 0;
     if (count > FEW)
         return doubled_of_many(json, object);
     for (uint32_t i = 0; i < count; i++, node = json->nodes[node + 1].next) {
         keys[i] = &json->nodes[node];
         if (keys[i]->escaped)
             return doubled_of_many(json, object);
-        for (uint32_t j = 0; j < i; j++)
-            if (is_equal(json, keys[i], keys[j]))
-                return node;
+        uint64_t mark = mark_of(json->text, keys[i]);
+        if ((marks & mark) != 0 && is_among(json, keys[i], keys, i))
+            return node;
+        marks |= mark;
     }
     return 0;
 }

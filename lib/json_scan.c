@@ -1,7 +1,7 @@
 /* Strings and numbers of JSON. */
 #include "json_scan.h"
 
-#include "utf8.h"
+#include "json_plain.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -84,71 +84,22 @@ size_t plumb_scan_escape(const char *at, const char *end, char *out, size_t *len
     return 2;
 }
 
-static bool is_plain(unsigned char c)
-{
-    return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
-}
-
-/* Do the eight bytes at `at` need no look of their own?  Answers for all at once, with a bit a
- * byte: `x - ONES` borrows into a byte's top bit only where the byte was 0 (or one above it was).
- */
-static bool is_plain_8(const char *at)
-{
-    const uint64_t ones = UINT64_C(0x0101010101010101), tops = ones << 7;
-    uint64_t x;
-    memcpy(&x, at, sizeof x);
-    uint64_t quote = x ^ ones * '"', backslash = x ^ ones * '\\';
-    return ((x | (x - ones * 0x20) | (quote - ones) | (backslash - ones)) & tops) == 0;
-}
-
-/* Skip what stands for itself in ASCII. */
-static const char *skip_plain(const char *at, const char *end)
-{
-    while (end - at >= 8 && is_plain_8(at))
-        at += 8;
-    while (at < end && is_plain((unsigned char)*at))
-        at++;
-    return at;
-}
-
-/* A character of two bytes: half of Europe's letters, so worth a loop of its own. */
-static bool is_two(const char *at)
-{
-    unsigned char first = (unsigned char)at[0], second = (unsigned char)at[1];
-    return first >= 0xC2 && first <= 0xDF && (second & 0xC0) == 0x80;
-}
-
-/* Skip what stands for itself, in ASCII and in characters of two bytes. */
-static const char *skip_text(const char *at, const char *end)
-{
-    for (;;) {
-        const char *from = at = skip_plain(at, end);
-        while (end - at >= 2 && is_two(at))
-            at += 2;
-        if (at == from)
-            return at;
-    }
-}
-
-/* Pass one character that is not plain and not the closing quote; its decoded length. */
+/* Pass one character that does not stand for itself; its decoded length. */
 static size_t scan_special(plumb_scan_t *scan)
 {
     char decoded[4];
-    size_t length = 0, taken;
-    unsigned char c = (unsigned char)*scan->at;
-    if (c < 0x20) {
+    size_t length = 0;
+    if ((unsigned char)*scan->at < 0x20) {
         plumb_scan_refuse(scan, "control character in a string");
         return 0;
     }
-    if (c == '\\') {
-        taken = plumb_scan_escape(scan->at, scan->end, decoded, &length);
-        if (taken == 0)
-            plumb_scan_refuse(scan, "escape is unknown, of NUL or of half a surrogate pair");
-    } else {
-        taken = length = plumb_utf8_length(scan->at, (size_t)(scan->end - scan->at));
-        if (taken == 0)
-            plumb_scan_refuse(scan, "not UTF-8");
+    if (scan->at == scan->utf8_end) {
+        plumb_scan_refuse(scan, "not UTF-8");
+        return 0;
     }
+    size_t taken = plumb_scan_escape(scan->at, scan->end, decoded, &length);
+    if (taken == 0)
+        plumb_scan_refuse(scan, "escape is unknown, of NUL or of half a surrogate pair");
     scan->at += taken;
     return taken > 0 ? length : 0;
 }
@@ -159,9 +110,9 @@ bool plumb_scan_string(plumb_scan_t *scan, size_t max, bool *escaped)
     size_t decoded = 0;
     *escaped = false;
     for (;;) {
-        const char *from = scan->at;
-        scan->at = skip_text(from, scan->end);
-        decoded += (size_t)(scan->at - from);
+        size_t plain = plumb_json_plain(scan->at, (size_t)(scan->utf8_end - scan->at));
+        scan->at += plain;
+        decoded += plain;
         if (scan->at == scan->end || *scan->at == '"')
             break;
         *escaped |= *scan->at == '\\';

@@ -11,6 +11,7 @@
 /* A place in the text.  After a refusal `at` is where, `wrong` the sentence, without position. */
 typedef struct plumb_scan {
     const char *at, *end;
+    const char *utf8_end; /* up to there the text is UTF-8 without NUL, at `end` or not further */
     const char *wrong;
     bool any_number; /* one out of range is a REAL instead of refused */
 } plumb_scan_t;

@@ -4,6 +4,7 @@
 
 #include "json.h"
 
+#include <endian.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -58,7 +59,7 @@ static bool is_plain(uint64_t word)
     return ((word | (word - ones)) & tops) == 0;
 }
 
-static uint64_t load_8(const unsigned char *at)
+static uint64_t load_8(const char *at)
 {
     uint64_t word;
     memcpy(&word, at, sizeof word);
@@ -67,45 +68,64 @@ static uint64_t load_8(const unsigned char *at)
 
 /* At most seven bytes as a word: four from each end, or for less than four the first, the middle
  * and the last; some twice. */
-static uint64_t load_few(const unsigned char *at, size_t length)
+static uint64_t load_few(const char *at, size_t length)
 {
     uint32_t low, high;
     if (length < 4)
-        return UINT64_C(0x0101010101000000) | (uint64_t)at[0] | (uint64_t)at[length / 2] << 8 |
-               (uint64_t)at[length - 1] << 16;
+        return UINT64_C(0x0101010101000000) | (uint64_t)(unsigned char)at[0] |
+               (uint64_t)(unsigned char)at[length / 2] << 8 |
+               (uint64_t)(unsigned char)at[length - 1] << 16;
     memcpy(&low, at, sizeof low);
     memcpy(&high, at + length - 4, sizeof high);
     return (uint64_t)high << 32 | low;
 }
 
-/* Past one character; NULL: it is none, or NUL. */
-static const unsigned char *step(const unsigned char *at, const unsigned char *end)
+/* How many of the eight bytes are whole characters of one or two bytes, none of them NUL: 8, or 7
+ * when a character begins with the last; 0: something else is among them.  A bit a byte, its top
+ * one, answers for all at once: Latin, Cyrillic and Greek text takes no look at a character. */
+static size_t whole_of_8(uint64_t x)
 {
-    if (*at < 0x80)
-        return *at != '\0' ? at + 1 : NULL;
-    if (*at >= 0xC2 && *at < 0xE0) /* all of Cyrillic, without a call */
-        return end - at >= 2 && is_continuation(at[1]) ? at + 2 : NULL;
-    size_t length = plumb_utf8_length((const char *)at, (size_t)(end - at));
-    return length > 0 ? at + length : NULL;
+    const uint64_t ones = UINT64_C(0x0101010101010101), tops = ones << 7;
+    x = le64toh(x);
+    uint64_t continues = x & ~(x << 1) & tops; /* 10xxxxxx */
+    uint64_t leads = x & (x << 1) & tops;      /* 11xxxxxx */
+    uint64_t longer = leads & (x << 2);        /* 111xxxxx: of three bytes or more */
+    uint64_t overlong = leads & ~((x & ones * 0x1E) + ones * 0x7E); /* C0 and C1 */
+    uint64_t zeroes = (x - ones) & ~x & tops;
+    if ((longer | overlong | zeroes | (continues ^ (leads << 8))) != 0)
+        return 0;
+    return 8 - (size_t)(leads >> 63);
+}
+
+/* Bytes of the character at `at`; 0: it is none, or NUL. */
+static size_t character(const char *at, size_t left)
+{
+    return *at != '\0' ? plumb_utf8_length(at, left) : 0;
+}
+
+size_t plumb_utf8_prefix(const char *text, size_t length)
+{
+    size_t at = 0, step, words = 0; /* from `words` on words are looked at, not characters */
+    if (length - 1 < 7 && is_plain(load_few(text, length)))
+        return length;
+    while (length - at >= 8) {
+        step = at >= words ? whole_of_8(load_8(text + at)) : 0;
+        if (step == 0) {
+            words = at >= words ? at + 8 : words;
+            step = character(text + at, length - at);
+        }
+        if (step == 0)
+            return at;
+        at += step;
+    }
+    if (at > 0 && is_plain(load_8(text + length - 8)))
+        return length;
+    while (at < length && (step = character(text + at, length - at)) > 0)
+        at += step;
+    return at;
 }
 
 bool plumb_utf8_valid(const char *text, size_t length)
 {
-    const unsigned char *at = (const unsigned char *)text, *end = at + length;
-    if (length - 1 < 7 && is_plain(load_few(at, length)))
-        return true;
-    while (at != NULL && end - at >= 8) {
-        if (is_plain(load_8(at))) {
-            at += 8;
-            continue;
-        }
-        do
-            at = step(at, end);
-        while (at != NULL && at < end && *at >= 0x80);
-    }
-    if (at != NULL && length >= 8 && is_plain(load_8(end - 8)))
-        return true;
-    while (at != NULL && at < end)
-        at = step(at, end);
-    return at != NULL;
+    return plumb_utf8_prefix(text, length) == length;
 }

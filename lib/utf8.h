@@ -9,6 +9,9 @@
  * readable; 0 when there is none.  NUL is a character here. */
 size_t plumb_utf8_length(const char *at, size_t left);
 
+/* Bytes at the front of `text` that are whole characters, none of them NUL. */
+size_t plumb_utf8_prefix(const char *text, size_t length);
+
 /* The longest length <= max at which the valid text may be cut without splitting a character. */
 size_t plumb_utf8_cut(const char *text, size_t length, size_t max);
 

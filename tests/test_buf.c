@@ -58,8 +58,9 @@ static void stays_failed(void **state)
 {
     (void)state;
     plumb_buf_t buf = {0};
+    volatile size_t huge = SIZE_MAX; /* or the compiler sees what no caller would do */
     plumb_buf_text(&buf, "kept");
-    plumb_buf_put(&buf, "x", SIZE_MAX - 2); /* the sum wraps; nothing is read */
+    plumb_buf_put(&buf, "x", huge - 2); /* the sum wraps; nothing is read */
     assert_true(buf.failed);
     plumb_buf_text(&buf, "lost");
     plumb_buf_printf(&buf, "%d", 1);
@@ -69,7 +70,7 @@ static void stays_failed(void **state)
     assert_false(buf.failed);
     assert_string_equal(buf.data, "again");
     plumb_buf_fini(&buf);
-    plumb_buf_put(&buf, "x", SIZE_MAX);
+    plumb_buf_put(&buf, "x", huge);
     assert_true(buf.failed);
     plumb_buf_fini(&buf);
 }
@@ -103,6 +104,41 @@ static void writes_json_strings(void **state)
     plumb_buf_fini(&buf);
 }
 
+/* What needs an escape, at each place of texts around the length of a word. */
+static void finds_what_to_escape_anywhere(void **state)
+{
+    (void)state;
+    static const char odd[] = {'"', '\\', '\n', '\x1f', '\x20', '\x7f', '!', '#', '['};
+    plumb_buf_t buf = {0};
+    for (size_t length = 1; length <= 26; length++)
+        for (size_t at = 0; at < length * sizeof odd * 2; at++) {
+            char *text = malloc(length); /* exact, so that reading behind it is seen */
+            char want[64], *end = want;
+            assert_non_null(text);
+            for (size_t i = 0; i < length; i++)
+                text[i] = (at & 1) != 0 && i % 2 == 0 ? '\xD0' : (at & 1) != 0 ? '\x98' : 'x';
+            text[at / 2 % length] = odd[at / 2 / length];
+            *end++ = '"';
+            for (size_t i = 0; i < length; i++) {
+                if (text[i] == '\n')
+                    end = stpcpy(end, "\\n");
+                else if (text[i] == '\x1f')
+                    end = stpcpy(end, "\\u001F");
+                else if (text[i] == '"' || text[i] == '\\')
+                    *end++ = '\\', *end++ = text[i];
+                else
+                    *end++ = text[i];
+            }
+            *end++ = '"';
+            plumb_buf_clear(&buf);
+            plumb_buf_json(&buf, text, length);
+            assert_int_equal(buf.length, end - want);
+            assert_memory_equal(buf.data, want, buf.length);
+            free(text);
+        }
+    plumb_buf_fini(&buf);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -111,6 +147,7 @@ int main(void)
         cmocka_unit_test(prints),
         cmocka_unit_test(stays_failed),
         cmocka_unit_test(writes_json_strings),
+        cmocka_unit_test(finds_what_to_escape_anywhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

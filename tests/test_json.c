@@ -134,6 +134,11 @@ static const struct {
     {TEXT("\"\xF5\x80\x80\x80\""), "line 1, column 2: not UTF-8"},
     {TEXT("\"\xD0\x98\xD0\""), "line 1, column 3: not UTF-8"},
     {TEXT("\"\xE2\x82"), "line 1, column 2: not UTF-8"},
+    {TEXT("\"\xD0\x98\xD0\x98\xD0\x98\xD0\x98\xD0\x98\xC1\xBF\xD0\x98\xD0\x98\xD0\x98\""),
+     "line 1, column 7: not UTF-8"},
+    {TEXT("{\"abcdefgh\":\x80}"), "line 1, column 13: want a value"},
+    {TEXT("[1,\"a\\\x80\"]"),
+     "line 1, column 6: escape is unknown, of NUL or of half a surrogate pair"},
     {TEXT("{\"a\":1,\n \"a\":2}"), "line 2, column 2: doubled key"},
     {TEXT("{\"a\":1,\"\\u0061\":2}"), "line 1, column 8: doubled key"},
     {TEXT("[{\"x\":{\"k\":1,\"l\":2,\"k\":3}}]"), "line 1, column 20: doubled key"},
@@ -315,6 +320,18 @@ static uint32_t at_path(const plumb_json_t *json, const char *const *path)
     return node;
 }
 
+static void finds_nodes_by_their_place(void **state)
+{
+    (void)state;
+    plumb_json_t json = {0};
+    assert_int_equal(plumb_json_read(&json, document, sizeof document - 1, NULL), 0);
+    for (uint32_t node = 0; node < json.count; node++)
+        assert_int_equal(plumb_json_at(&json, document + json.nodes[node].start), node);
+    assert_int_equal(plumb_json_read(&json, "7", 1, NULL), 0);
+    assert_int_equal(plumb_json_at(&json, json.text), 0);
+    plumb_json_fini(&json);
+}
+
 static void finds_members(void **state)
 {
     static const struct {
@@ -477,6 +494,7 @@ int main(void)
         cmocka_unit_test(refuses),
         cmocka_unit_test(keeps_limits),
         cmocka_unit_test(finds_doubled_keys),
+        cmocka_unit_test(finds_nodes_by_their_place),
         cmocka_unit_test(finds_members),
         cmocka_unit_test(decodes_strings),
         cmocka_unit_test(agrees_with_jansson),
