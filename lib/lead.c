@@ -29,13 +29,18 @@ enum {
 };
 _Static_assert(SEALED_ATTRS == PLUMB_LEAD_ATTRS_SEALED, "lead.h counts the sealed attributes");
 
+/* Counted when it is compiled: each attribute of each lead is looked for. */
+static const uint8_t name_lengths[PLUMB_LEAD_ATTRS] = {
+#define PLUMB_LEAD_ATTR(id, name, column, type, max, flags, help) sizeof(name) - 1,
+#include "lead_attrs.h"
+#undef PLUMB_LEAD_ATTR
+};
+
 int plumb_lead_attr_find(const char *name, size_t length)
 {
-    for (int i = 0; i < PLUMB_LEAD_ATTRS; i++) {
-        const char *row = plumb_lead_attrs[i].name;
-        if (strlen(row) == length && memcmp(row, name, length) == 0)
+    for (int i = 0; i < PLUMB_LEAD_ATTRS; i++)
+        if (name_lengths[i] == length && memcmp(plumb_lead_attrs[i].name, name, length) == 0)
             return i;
-    }
     return -1;
 }
 

@@ -82,41 +82,39 @@ plumb_uuid_t plumb_uuid_at(int64_t unix_ms)
     return series_id(series);
 }
 
+/* Where each byte's two digits stand in the text. */
+static const uint8_t places[16] = {0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34};
+
 char *plumb_uuid_text(const plumb_uuid_t *id, char *out)
 {
     static const char digits[] = "0123456789abcdef";
-    char *at = out;
     for (int i = 0; i < 16; i++) {
-        if (i == 4 || i == 6 || i == 8 || i == 10)
-            *at++ = '-';
-        *at++ = digits[id->b[i] >> 4];
-        *at++ = digits[id->b[i] & 15];
+        out[places[i]] = digits[id->b[i] >> 4];
+        out[places[i] + 1] = digits[id->b[i] & 15];
     }
-    *at = '\0';
+    out[8] = out[13] = out[18] = out[23] = '-';
+    out[PLUMB_UUID_TEXT - 1] = '\0';
     return out;
 }
 
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
+/* The value of a hexadecimal digit plus one; 0: it is none. */
+static const uint8_t hex[256] = {
+    ['0'] = 1,  ['1'] = 2,  ['2'] = 3,  ['3'] = 4,  ['4'] = 5,  ['5'] = 6,  ['6'] = 7,  ['7'] = 8,
+    ['8'] = 9,  ['9'] = 10, ['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
+    ['A'] = 11, ['B'] = 12, ['C'] = 13, ['D'] = 14, ['E'] = 15, ['F'] = 16};
 
 bool plumb_uuid_parse(plumb_uuid_t *id, const char *text, size_t length)
 {
     plumb_uuid_t got;
-    if (length != PLUMB_UUID_TEXT - 1)
+    if (length != PLUMB_UUID_TEXT - 1 || text[8] != '-' || text[13] != '-' || text[18] != '-' ||
+        text[23] != '-')
         return false;
     for (int i = 0; i < 16; i++) {
-        if ((i == 4 || i == 6 || i == 8 || i == 10) && *text++ != '-')
+        unsigned high = hex[(unsigned char)text[places[i]]];
+        unsigned low = hex[(unsigned char)text[places[i] + 1]];
+        if (high == 0 || low == 0)
             return false;
-        int high = hex_value(*text++);
-        int low = hex_value(*text++);
-        if (high < 0 || low < 0)
-            return false;
-        got.b[i] = (uint8_t)(high << 4 | low);
+        got.b[i] = (uint8_t)((high - 1) << 4 | (low - 1));
     }
     *id = got;
     return true;
