@@ -60,7 +60,7 @@ static int need_body(making_t *m, plumb_err_t *err)
     plumb_buf_clear(&m->request->plain);
     m->has_body = true;
     plumb_key_attempt(&m->attempt_key, &m->key);
-    return plumb_lead_body_pack(&m->request->plain, m->lead, err);
+    return plumb_lead_body_pack(&m->request->plain, m->lead, &m->request->json, err);
 }
 
 /* Encode the job of a delivery that is to be pushed after the commit. */
@@ -78,6 +78,7 @@ static int make_job(making_t *m, const target_t *target, const plumb_uuid_t *del
                        .priority = PLUMB_NORMAL,
                        .verb = slice("send"),
                        .trace = slice(request->traceparent),
+                       .is_ours = true,
                        .body = slice_of(&request->plain)};
     plumb_credential_to_job(&target->credential, &job);
     memcpy(job.attempt_key, m->attempt_key.bytes, sizeof job.attempt_key);

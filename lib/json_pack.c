@@ -15,10 +15,18 @@ msgpack_packer plumb_packer(plumb_buf_t *out)
     return (msgpack_packer){.data = out, .callback = append};
 }
 
+/* Straight into the buffer: most of a lead is short texts, each of which would take two calls of
+ * the packer's callback. */
 void plumb_pack_text(msgpack_packer *packer, const char *text, size_t length)
 {
-    msgpack_pack_str(packer, length);
-    msgpack_pack_str_body(packer, text, length);
+    plumb_buf_t *out = packer->data;
+    if (length < 32)
+        plumb_buf_put(out, (uint8_t[]){(uint8_t)(0xa0 | length)}, 1);
+    else if (length <= UINT8_MAX)
+        plumb_buf_put(out, (uint8_t[]){0xd9, (uint8_t)length}, 2);
+    else
+        msgpack_pack_str(packer, length);
+    plumb_buf_put(out, text, length);
 }
 
 static void pack_escaped(msgpack_packer *packer, const plumb_json_t *json, uint32_t node)

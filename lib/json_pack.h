@@ -10,6 +10,7 @@
 /* A packer that appends to `out`, whose `failed` tells afterwards whether memory sufficed. */
 msgpack_packer plumb_packer(plumb_buf_t *out);
 
+/* With a packer of plumb_packer, as the next. */
 void plumb_pack_text(msgpack_packer *packer, const char *text, size_t length);
 
 /* Append value `node` with all below it. */

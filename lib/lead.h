@@ -5,6 +5,7 @@
 #include "buf.h"
 #include "db.h"
 #include "err.h"
+#include "json.h"
 #include "msg.h"
 #include "seal.h"
 #include "uuid.h"
@@ -69,8 +70,10 @@ int plumb_lead_personal_unpack(plumb_lead_t *lead, const void *plain, size_t len
                                plumb_err_t *err);
 
 /* The lead as channels see it: a msgpack map {"id", every CHANNEL attribute that is set}; JSON
- * attributes become msgpack values, booleans booleans. */
-int plumb_lead_body_pack(plumb_buf_t *out, const plumb_lead_t *lead, plumb_err_t *err);
+ * attributes become msgpack values, booleans booleans.  `document` is what was read of the text
+ * that the JSON attributes are slices of; NULL: each is read here. */
+int plumb_lead_body_pack(plumb_buf_t *out, const plumb_lead_t *lead, const plumb_json_t *document,
+                         plumb_err_t *err);
 
 /* Append the JSON object of all attributes (null where not set) in table order. */
 void plumb_lead_attributes_json(plumb_buf_t *out, const plumb_lead_t *lead);

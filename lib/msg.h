@@ -100,6 +100,8 @@ typedef struct plumb_job {
     uint32_t credential_version;
     plumb_slice_t body;        /* msgpack map: the lead as channels see it */
     plumb_slice_t secrets;     /* msgpack map: credential fields, opened */
+    bool is_ours;              /* encoding takes both maps for well-formed: this process packed them
+                                * (lead.h, credential.h) of what it had checked */
     plumb_slice_t mapping;     /* JSON text; absent: the channel's default */
     plumb_slice_t checkpoint;  /* JSON text kept from an earlier attempt */
     plumb_slice_t external_id; /* known record at the service */

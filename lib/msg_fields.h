@@ -23,7 +23,8 @@ typedef enum plumb_msg_kind {
     PLUMB_MSG_KEY,       /* uint8_t[32]; bin */
     PLUMB_MSG_TEXT,      /* slice; str without NUL */
     PLUMB_MSG_BIN,       /* slice; bin */
-    PLUMB_MSG_PACKED,    /* slice: a msgpack map, carried as bin with a depth of its own */
+    PLUMB_MSG_PACKED,    /* slice: a msgpack map, carried as bin with a depth of its own; written
+                          * without a look into it when the bool at `second` says so */
     PLUMB_MSG_TIMINGS,   /* plumb_timings_t; array of 5 */
     PLUMB_MSG_THROTTLES, /* plumb_throttle_t[], count at `second`; array of [key, rate, burst] */
     PLUMB_MSG_TEXTS,     /* const plumb_slice_t *, count at `second`; array of str */

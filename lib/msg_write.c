@@ -157,7 +157,10 @@ static int put_bin(writer_t *w, const plumb_msg_field_t *f)
 static int put_packed(writer_t *w, const plumb_msg_field_t *f)
 {
     const plumb_slice_t *map = member(w, f);
-    int rc = plumb_msg_walk_map(map->data, map->length, PLUMB_MSG_PACKED_DEPTH_MAX, w->err);
+    bool is_sure = f->second > 0 && *(const bool *)(w->record + f->second);
+    int rc = is_sure
+                 ? 0
+                 : plumb_msg_walk_map(map->data, map->length, PLUMB_MSG_PACKED_DEPTH_MAX, w->err);
     if (rc == 0)
         msgpack_pack_bin_with_body(&w->pack, map->data, map->length);
     return rc;

@@ -694,6 +694,25 @@ static void carries_deep_leads(void **state)
     plumb_buf_fini(&out);
 }
 
+/* Maps of our own are written without a look; whoever reads the frame looks all the same. */
+static void takes_its_own_maps_as_they_are(void **state)
+{
+    (void)state;
+    plumb_buf_t looked = {0}, taken = {0};
+    plumb_err_t err = {0};
+    plumb_job_t job = sample_job(), got;
+    assert_ok(plumb_job_encode(&looked, &job, &err), &err);
+    job.is_ours = true;
+    assert_ok(plumb_job_encode(&taken, &job, &err), &err);
+    assert_int_equal(taken.length, looked.length);
+    assert_memory_equal(taken.data, looked.data, looked.length);
+    job.body = (plumb_slice_t){"\x91\x01", 2};
+    assert_ok(plumb_job_encode(&taken, &job, &err), &err);
+    assert_int_equal(plumb_job_decode(&got, taken.data, taken.length, &err), -PLUMB_E_MESSAGE);
+    plumb_buf_fini(&looked);
+    plumb_buf_fini(&taken);
+}
+
 static void refuses_large_frames(void **state)
 {
     (void)state;
@@ -795,6 +814,7 @@ int main(void)
         cmocka_unit_test(finds_doubled_among_many),
         cmocka_unit_test(refuses_to_encode),
         cmocka_unit_test(carries_deep_leads),
+        cmocka_unit_test(takes_its_own_maps_as_they_are),
         cmocka_unit_test(refuses_large_frames),
         cmocka_unit_test(is_documented),
         cmocka_unit_test(names_types),

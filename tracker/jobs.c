@@ -153,7 +153,7 @@ int jobs_encode(jobs_t *j, store_t *s, const PGresult *r, int row, uint32_t atte
     if (rc == 0)
         rc = open_lead(j, &lead, &sealed, &key, err);
     if (rc == 0)
-        rc = plumb_lead_body_pack(&j->body, &lead, err);
+        rc = plumb_lead_body_pack(&j->body, &lead, NULL, err);
     if (rc == 0) {
         plumb_key_attempt(&attempt_key, &key);
         memcpy(job.attempt_key, attempt_key.bytes, sizeof job.attempt_key);
