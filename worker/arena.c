@@ -4,6 +4,7 @@
 #include <stdalign.h>
 #include <stdlib.h>
 
+#define FIRST_SIZE 1024 /* nearly always enough; kept between uses */
 #define BLOCK_SIZE 4096
 
 typedef struct arena_block {
@@ -18,7 +19,7 @@ static arena_block_t *reserve(arena_t *arena, size_t size)
     arena_block_t *block = arena->blocks;
     if (block != NULL && block->size - block->used >= size)
         return block;
-    size_t room = size > BLOCK_SIZE ? size : BLOCK_SIZE;
+    size_t usual = block == NULL ? FIRST_SIZE : BLOCK_SIZE, room = size > usual ? size : usual;
     block = size <= (size_t)-1 / 2 ? malloc(sizeof *block + room) : NULL;
     if (block == NULL)
         return NULL;
@@ -48,14 +49,14 @@ void *arena_peek(arena_t *arena, size_t least, size_t *size)
     return block->data + block->used;
 }
 
-/* Free all blocks, or all but the oldest if that is of the usual size. */
+/* Free all blocks, or all but the oldest if that is of its usual size. */
 static void drop(arena_t *arena, int keep)
 {
     arena_block_t *block = arena->blocks;
     arena->blocks = NULL;
     while (block != NULL) {
         arena_block_t *older = block->next;
-        if (keep && older == NULL && block->size == BLOCK_SIZE) {
+        if (keep && older == NULL && block->size == FIRST_SIZE) {
             block->used = 0;
             arena->blocks = block;
             return;

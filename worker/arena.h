@@ -1,4 +1,4 @@
-/* Memory of one step: formatted and encoded texts, all given back at once when the step returns. */
+/* Memory of one step, or of one request: small pieces, all given back at once in the end. */
 #ifndef PLUMB_WORKER_ARENA_H
 #define PLUMB_WORKER_ARENA_H
 

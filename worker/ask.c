@@ -1,8 +1,6 @@
 /* Putting a request together; what comes from outside cannot change its framing. */
 #include "ask.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define BODY_KEPT_MAX 65536 /* a larger buffer is given back after its call */
@@ -15,36 +13,77 @@ static bool is_plain(const char *text)
     return true;
 }
 
+static bool is_token_char(unsigned char c)
+{
+    unsigned char letter = c | 0x20;
+    return (letter >= 'a' && letter <= 'z') || (c >= '0' && c <= '9') || c == '-' ||
+           (c != '\0' && strchr("!#$%&'*+.^_`|~", c) != NULL);
+}
+
 static bool is_token(const char *text, size_t max)
 {
-    static const char token[] = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
-                                "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
-    size_t length = strspn(text, token);
+    size_t length = 0;
+    while (is_token_char((unsigned char)text[length]))
+        length++;
     return length > 0 && length <= max && text[length] == '\0';
 }
 
 /* Framing and routing are the host's; the last row keeps answers from being bombs. */
-static bool is_reserved(const char *name)
+static bool is_reserved(const char *name, size_t length)
 {
-    static const char *const names[] = {
-        "Host",       "Content-Length", "Transfer-Encoding", "Expect",
-        "Connection", "Keep-Alive",     "Upgrade",           "TE",
-        "Trailer",    "Accept-Encoding"};
+#define NAME(text)                                                                                 \
+    {                                                                                              \
+        text, sizeof text - 1                                                                      \
+    }
+    static const struct {
+        const char *text;
+        size_t length;
+    } names[] = {
+        NAME("Host"),       NAME("Content-Length"), NAME("Transfer-Encoding"), NAME("Expect"),
+        NAME("Connection"), NAME("Keep-Alive"),     NAME("Upgrade"),           NAME("TE"),
+        NAME("Trailer"),    NAME("Accept-Encoding")};
+#undef NAME
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (strcasecmp(name, names[i]) == 0)
+        if (names[i].length == length && strcasecmp(name, names[i].text) == 0)
             return true;
     return strncasecmp(name, "Proxy-", 6) == 0;
 }
 
-static bool append(ask_t *ask, struct curl_slist **list, const char *text)
+/* Append the three texts as one line.  The library only reads its lists, so their items need not
+ * come from its own functions: here they are one piece each of the request's memory. */
+static void append(ask_t *ask, struct curl_slist **first, struct curl_slist **last,
+                   const char *const texts[3])
 {
-    struct curl_slist *grown = curl_slist_append(*list, text);
-    if (grown == NULL) {
-        ask->broken = "out of memory";
-        return false;
+    size_t lengths[3], size = 1;
+    for (size_t i = 0; i < 3; i++) {
+        lengths[i] = strlen(texts[i]);
+        size += lengths[i];
     }
-    *list = grown;
-    return true;
+    struct curl_slist *item = arena_take(&ask->memory, sizeof *item + size);
+    if (item == NULL) {
+        ask->broken = "out of memory";
+        return;
+    }
+    char *at = (char *)(item + 1);
+    *item = (struct curl_slist){.data = at};
+    for (size_t i = 0; i < 3; i++) {
+        memcpy(at, texts[i], lengths[i]);
+        at += lengths[i];
+    }
+    *at = '\0';
+    *(*last != NULL ? &(*last)->next : first) = item;
+    *last = item;
+}
+
+static void append_header(ask_t *ask, const char *name, const char *between, const char *value)
+{
+    append(ask, &ask->headers, &ask->last_header, (const char *const[]){name, between, value});
+}
+
+bool ask_suppress(ask_t *ask, const char *name)
+{
+    append_header(ask, name, ":", "");
+    return ask->broken == NULL;
 }
 
 static bool begin(ask_t *ask, const char *url)
@@ -66,11 +105,10 @@ void ask_request(ask_t *ask, const char *method, const char *url)
 {
     if (!begin(ask, url))
         return;
-    if (method == NULL || !is_token(method, sizeof ask->method - 1)) {
+    if (method == NULL || !is_token(method, sizeof ask->method - 1))
         ask->broken = "a method is malformed";
-        return;
-    }
-    snprintf(ask->method, sizeof ask->method, "%s", method);
+    else
+        memcpy(ask->method, method, strlen(method) + 1);
 }
 
 void ask_header(ask_t *ask, const char *name, const char *value)
@@ -81,24 +119,15 @@ void ask_header(ask_t *ask, const char *name, const char *value)
         ask->broken = "a header without an HTTP request";
     else if (name == NULL || value == NULL || !is_token(name, 128) || !is_plain(value))
         ask->broken = "a header holds control characters";
-    else if (is_reserved(name))
+    else if (is_reserved(name, strlen(name)))
         ask->broken = "a header that is the host's alone";
     else if (++ask->header_count > ASK_HEADERS_MAX)
         ask->broken = "too many headers";
     if (ask->broken != NULL)
         return;
     ask->has_type = ask->has_type || strcasecmp(name, "Content-Type") == 0;
-    size_t size = strlen(name) + strlen(value) + 3;
-    char line[512], *text = size <= sizeof line ? line : malloc(size);
-    if (text == NULL) {
-        ask->broken = "out of memory";
-        return;
-    }
     /* The library reads "Name:" as "leave it out" and "Name;" as an empty value. */
-    snprintf(text, size, value[0] == '\0' ? "%s;" : "%s: %s", name, value);
-    append(ask, &ask->headers, text);
-    if (text != line)
-        free(text);
+    append_header(ask, name, value[0] == '\0' ? ";" : ": ", value);
 }
 
 /* All of it, at least where it is not above ASK_BODY_MAX. */
@@ -146,10 +175,11 @@ static char *copy_text(ask_t *ask, const char *text)
         ask->broken = "a mail address or login holds control characters";
         return NULL;
     }
-    char *copy = strdup(text);
+    size_t size = strlen(text) + 1;
+    char *copy = arena_take(&ask->memory, size);
     if (copy == NULL)
         ask->broken = "out of memory";
-    return copy;
+    return copy != NULL ? memcpy(copy, text, size) : NULL;
 }
 
 /* "<address>"; nothing in it may end it early. */
@@ -179,7 +209,7 @@ void ask_mail_to(ask_t *ask, const char *address)
     if (!ask->mail || !is_address(address) || address[0] == '\0')
         ask->broken = "a recipient's address is malformed";
     else
-        append(ask, &ask->recipients, address);
+        append(ask, &ask->recipients, &ask->last_recipient, (const char *const[]){address, "", ""});
 }
 
 void ask_timeout(ask_t *ask, int64_t ms)
@@ -202,16 +232,13 @@ const char *ask_complete(const ask_t *ask)
 void ask_clear(ask_t *ask)
 {
     plumb_buf_t url = ask->url, body = ask->body;
-    curl_slist_free_all(ask->headers);
-    curl_slist_free_all(ask->recipients);
-    free(ask->from);
-    free(ask->user);
-    free(ask->password);
+    arena_t memory = ask->memory;
     if (body.capacity > BODY_KEPT_MAX)
         plumb_buf_fini(&body);
     plumb_buf_clear(&url);
     plumb_buf_clear(&body);
-    *ask = (ask_t){.url = url, .body = body};
+    arena_clear(&memory);
+    *ask = (ask_t){.url = url, .body = body, .memory = memory};
 }
 
 void ask_fini(ask_t *ask)
@@ -219,4 +246,5 @@ void ask_fini(ask_t *ask)
     ask_clear(ask);
     plumb_buf_fini(&ask->url);
     plumb_buf_fini(&ask->body);
+    arena_fini(&ask->memory);
 }

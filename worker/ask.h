@@ -2,6 +2,7 @@
 #ifndef PLUMB_WORKER_ASK_H
 #define PLUMB_WORKER_ASK_H
 
+#include "arena.h"
 #include "buf.h"
 
 #include "plumb/channel.h"
@@ -19,14 +20,15 @@ typedef struct ask {
     bool begun, mail, has_body, has_type;
     char method[16];
     plumb_buf_t url, body;
-    struct curl_slist *headers; /* "Name: value"; owned */
+    arena_t memory;                           /* of the lists and texts below */
+    struct curl_slist *headers, *last_header; /* "Name: value" */
     size_t header_count;
     int64_t timeout_ms; /* 0: the host's */
     /* mail */
-    struct curl_slist *recipients; /* owned */
-    char *from, *user, *password;  /* owned */
-    size_t sent;                   /* of the body, by the transfer */
-    const char *broken;            /* the first way in which the plugin broke its contract */
+    struct curl_slist *recipients, *last_recipient;
+    char *from, *user, *password;
+    size_t sent;        /* of the body, by the transfer */
+    const char *broken; /* the first way in which the plugin broke its contract */
 } ask_t;
 
 /* Each of these notes in `broken` what the plugin may not do; later calls then do nothing. */
@@ -37,6 +39,9 @@ void ask_mail(ask_t *ask, const char *url, const char *from, const char *user,
               const char *password);
 void ask_mail_to(ask_t *ask, const char *address);
 void ask_timeout(ask_t *ask, int64_t ms);
+
+/* Keep the library from adding these by itself.  False: out of memory. */
+bool ask_suppress(ask_t *ask, const char *name);
 
 /* What is missing before it can go out; NULL: nothing. */
 const char *ask_complete(const ask_t *ask);

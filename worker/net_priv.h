@@ -71,6 +71,8 @@ struct transfer {
     bool truncated; /* more was there than is kept */
     size_t head_bytes, head_lines, read;
     char agent[96];
+    plumb_buf_t url; /* that the handle is set to, and the same parsed */
+    CURLU *parsed;
 };
 
 /* Make a lane's handle call us back; give the lane's transfers back when it goes. */

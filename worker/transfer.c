@@ -192,16 +192,30 @@ static CURLcode set_method(CURL *easy, const ask_t *ask)
 /* Headers that the library would add by itself and must not. */
 static int suppress_headers(ask_t *ask)
 {
-    const char *names[2] = {ask->has_body && !ask->has_type ? "Content-Type:" : NULL,
-                            ask->body.length >= EXPECT_FROM ? "Expect:" : NULL};
-    for (size_t i = 0; i < 2; i++) {
-        struct curl_slist *grown =
-            names[i] != NULL ? curl_slist_append(ask->headers, names[i]) : ask->headers;
-        if (names[i] != NULL && grown == NULL)
-            return -1;
-        ask->headers = grown;
-    }
-    return 0;
+    bool good = !ask->has_body || ask->has_type || ask_suppress(ask, "Content-Type");
+    good = good && (ask->body.length < EXPECT_FROM || ask_suppress(ask, "Expect"));
+    return good ? 0 : -1;
+}
+
+/* Nearly every request of a handle goes to the address of the one before: it is parsed once. */
+static CURLcode set_url(transfer_t *t)
+{
+    CURL *easy = t->easy;
+    const plumb_buf_t *url = &t->ask->url;
+    CURLcode code = CURLE_OK;
+    if (t->url.length == url->length && memcmp(t->url.data, url->data, url->length) == 0)
+        return code;
+    plumb_buf_clear(&t->url);
+    plumb_buf_put(&t->url, url->data, url->length);
+    if (t->parsed == NULL)
+        t->parsed = curl_url();
+    bool good = !t->url.failed && t->parsed != NULL &&
+                curl_url_set(t->parsed, CURLUPART_URL, url->data, 0) == CURLUE_OK;
+    if (!good)
+        plumb_buf_clear(&t->url);
+    SET(CURLOPT_URL, url->data);
+    SET(CURLOPT_CURLU, good ? t->parsed : NULL);
+    return code;
 }
 
 static int set_request(transfer_t *t, const char *agent)
@@ -210,7 +224,7 @@ static int set_request(transfer_t *t, const char *agent)
     ask_t *ask = t->ask;
     int64_t limit = t->lane->net->call_timeout_ms;
     CURLcode code = CURLE_OK;
-    SET(CURLOPT_URL, ask->url.data);
+    code |= set_url(t);
     if (strcmp(t->agent, agent) != 0) {
         strncpy(t->agent, agent, sizeof t->agent - 1);
         SET(CURLOPT_USERAGENT, t->agent);
@@ -245,6 +259,8 @@ static transfer_t *make(lane_t *lane)
 void transfer_destroy(transfer_t *t)
 {
     curl_easy_cleanup(t->easy);
+    curl_url_cleanup(t->parsed);
+    plumb_buf_fini(&t->url);
     plumb_buf_fini(&t->body);
     free(t);
 }
