@@ -15,6 +15,42 @@ int results_init(results_t *results, flight_t *flight, const char *worker, int64
     return 0;
 }
 
+#define UNUSED_MAX 64
+#define FRAME_KEPT_MAX 2048 /* memory kept for the next frame; enough for a success */
+
+/* ---- memory ---- */
+
+/* Zeroes, but for the frame's memory. */
+static kept_t *take_memory(results_t *r)
+{
+    kept_t *kept = r->unused;
+    if (kept == NULL)
+        return calloc(1, sizeof *kept);
+    r->unused = kept->next;
+    r->unused_count--;
+    *kept = (kept_t){.frame = kept->frame};
+    return kept;
+}
+
+static void free_memory(kept_t *kept)
+{
+    plumb_buf_fini(&kept->frame);
+    free(kept);
+}
+
+static void give_memory(results_t *r, kept_t *kept)
+{
+    if (r->unused_count == UNUSED_MAX || kept->frame.capacity > FRAME_KEPT_MAX) {
+        free_memory(kept);
+        return;
+    }
+    kept->next = r->unused;
+    r->unused = kept;
+    r->unused_count++;
+}
+
+/* ---- lists ---- */
+
 static void link_last(kept_t **first, kept_t **last, kept_t *kept)
 {
     kept->before = *last;
@@ -48,14 +84,15 @@ static void destroy(results_t *r, kept_t *kept)
     r->untold -= !kept->told;
     r->acked -= kept->acked;
     tickets_remove(&r->by_ticket, &kept->entry);
-    plumb_buf_fini(&kept->frame);
-    free(kept);
+    give_memory(r, kept);
 }
 
 void results_fini(results_t *r)
 {
     for (kept_t *kept; (kept = results_next(r, NULL)) != NULL;)
         destroy(r, kept);
+    while (r->unused != NULL)
+        free_memory(take_memory(r));
     tickets_fini(&r->by_ticket);
 }
 
@@ -85,13 +122,12 @@ static plumb_result_t result_of(const results_t *r, const flight_call_t *call,
 
 static int keep(results_t *r, const plumb_result_t *result, int slot, plumb_err_t *err)
 {
-    kept_t *kept = calloc(1, sizeof *kept);
+    kept_t *kept = take_memory(r);
     if (kept == NULL)
         return plumb_err_set(err, PLUMB_E_MEMORY, "keep a result");
     int rc = plumb_result_encode(&kept->frame, result, err);
     if (rc < 0) {
-        plumb_buf_fini(&kept->frame);
-        free(kept);
+        free_memory(kept);
         return rc;
     }
     kept->entry.ticket = result->ticket;

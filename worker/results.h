@@ -30,6 +30,8 @@ typedef struct results {
     kept_t *fresh_first, *fresh_last; /* never sent */
     kept_t *sent_first, *sent_last;   /* by due time, since the wait is the same for all */
     kept_t *acked_first, *acked_last;
+    kept_t *unused; /* memory for the next ones */
+    size_t unused_count;
     size_t acked;
     size_t untold; /* DONE still to be said */
 } results_t;
