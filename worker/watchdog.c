@@ -16,12 +16,12 @@
 
 struct watchdog {
     pthread_t thread;
-    pthread_mutex_t lock; /* of what stands below */
+    pthread_mutex_t lock; /* of `stopping` */
     pthread_cond_t wake;
     bool stopping;
-    uint64_t step; /* grows with each */
-    bool inside;
-    char channel[33];
+    _Atomic uint64_t step; /* grows as one is entered and as it is left: odd inside */
+    /* of that step: written before it is entered, read of one that does not end */
+    const char *channel;
     plumb_uuid_t delivery;
     int64_t limit_ms;
 };
@@ -56,8 +56,9 @@ static void *watch(void *self)
     int looks = 0;
     pthread_mutex_lock(&w->lock);
     while (wait_share(w)) {
-        looks = w->inside && w->step == seen ? looks + 1 : 0;
-        seen = w->step;
+        uint64_t step = atomic_load_explicit(&w->step, memory_order_acquire);
+        looks = step % 2 == 1 && step == seen ? looks + 1 : 0;
+        seen = step;
         if (looks >= LOOKS)
             end_process(w);
     }
@@ -105,23 +106,18 @@ void watchdog_stop(watchdog_t **watchdog)
     *watchdog = NULL;
 }
 
+/* Two stores: no lock is taken for what happens twice a lead and is looked at twice a second. */
 void watchdog_enter(watchdog_t *w, const char *channel, const plumb_uuid_t *delivery)
 {
     if (w == NULL)
         return;
-    pthread_mutex_lock(&w->lock);
-    w->step++;
-    w->inside = true;
-    snprintf(w->channel, sizeof w->channel, "%s", channel);
+    w->channel = channel;
     w->delivery = *delivery;
-    pthread_mutex_unlock(&w->lock);
+    atomic_fetch_add_explicit(&w->step, 1, memory_order_release);
 }
 
 void watchdog_leave(watchdog_t *w)
 {
-    if (w == NULL)
-        return;
-    pthread_mutex_lock(&w->lock);
-    w->inside = false;
-    pthread_mutex_unlock(&w->lock);
+    if (w != NULL)
+        atomic_fetch_add_explicit(&w->step, 1, memory_order_release);
 }

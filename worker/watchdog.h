@@ -15,7 +15,7 @@ typedef struct watchdog watchdog_t;
 int watchdog_start(watchdog_t **ret, int64_t limit_ms, plumb_err_t *err);
 void watchdog_stop(watchdog_t **watchdog);
 
-/* Around each step. */
+/* Around each step; `channel` is borrowed until watchdog_leave. */
 void watchdog_enter(watchdog_t *watchdog, const char *channel, const plumb_uuid_t *delivery);
 void watchdog_leave(watchdog_t *watchdog);
 
