@@ -109,9 +109,9 @@ static plumb_slice_t seal_refreshed(call_t *call)
 
 static void report(const call_t *call, const flight_note_t *note)
 {
-    char label[96];
+    char label[sizeof call->plugin->code + 32];
     const char *outcome = plumb_outcome_name(note->outcome);
-    snprintf(label, sizeof label, "%s,%s", call->plugin->code, outcome);
+    stpcpy(stpcpy(stpcpy(label, call->plugin->code), ","), outcome);
     plumb_metric_add(PLUMB_M_ATTEMPTS, label, 1);
     plumb_metric_observe_ms(PLUMB_M_ATTEMPT_SECONDS, call->plugin->code,
                             (double)note->timings.total_us / 1000);
@@ -175,9 +175,9 @@ static void hold(call_t *call)
 
 void call_send(call_t *call)
 {
-    char agent[96];
-    snprintf(agent, sizeof agent, "plumb/" PLUMB_VERSION " (+https://plumb.example/%s)",
-             call->plugin->code);
+    static const char about[] = "plumb/" PLUMB_VERSION " (+https://plumb.example/";
+    char agent[sizeof about + sizeof call->plugin->code];
+    stpcpy(stpcpy(stpcpy(agent, about), call->plugin->code), ")");
     call->transfer = transfer_start(call->lane, &call->ask, agent, call);
     if (call->transfer == NULL) {
         end_because(call, PLUMB_OUT_retry, "out of memory");

@@ -130,7 +130,10 @@ void calls_fini(calls_t *calls)
 
 static void copy_text(char *out, size_t size, plumb_slice_t text)
 {
-    snprintf(out, size, "%.*s", (int)text.length, text.length > 0 ? text.data : "");
+    size_t length = text.length < size ? text.length : size - 1;
+    if (length > 0)
+        memcpy(out, text.data, length);
+    out[length] = '\0';
 }
 
 static void fill(call_t *call, const plumb_job_t *job)

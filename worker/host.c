@@ -65,10 +65,11 @@ static void put_clean(const call_t *call, char *out, size_t size, const char *te
 static void external_id(plumb_call_t *api, const char *id)
 {
     call_t *call = call_of(api);
-    if (id == NULL || strlen(id) > FLIGHT_EXTERNAL_MAX)
+    size_t length = id != NULL ? strlen(id) : SIZE_MAX;
+    if (length > FLIGHT_EXTERNAL_MAX)
         call->ask.broken = "an external id above 255 bytes";
     else
-        snprintf(call->external_id, sizeof call->external_id, "%s", id);
+        memcpy(call->external_id, id, length + 1);
 }
 
 static void detail(plumb_call_t *api, const char *sentence)

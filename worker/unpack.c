@@ -8,6 +8,7 @@
 
 #define TEXT_KEPT_MAX 16384 /* memory kept for the next text */
 #define MEMBERS_KEPT_MAX 512
+#define FEW 24
 
 /* ---- the tree ---- */
 
@@ -123,6 +124,22 @@ static member_t *take_member(unpack_space_t *space)
     return &space->members[space->count++];
 }
 
+/* Most objects have few members. */
+static void sort(member_t *members, size_t count)
+{
+    if (count > FEW) {
+        qsort(members, count, sizeof *members, compare);
+        return;
+    }
+    for (size_t i = 1; i < count; i++) {
+        member_t moved = members[i];
+        size_t to = i;
+        for (; to > 0 && compare(&members[to - 1], &moved) > 0; to--)
+            members[to] = members[to - 1];
+        members[to] = moved;
+    }
+}
+
 /* The members, which stand one behind the other in the order they came, put into their order. */
 static void sort_members(unpack_space_t *space, size_t first)
 {
@@ -134,7 +151,7 @@ static void sort_members(unpack_space_t *space, size_t first)
     out->failed = out->failed || spare->failed;
     if (out->failed)
         return;
-    qsort(members, count, sizeof *members, compare);
+    sort(members, count);
     out->length = from;
     for (size_t i = 0; i < count; i++) {
         if (i > 0)

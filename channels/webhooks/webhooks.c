@@ -219,7 +219,7 @@ static void sign_standard(plumb_call_t *call, const body_t *body)
     memcpy(content + 1, body->part, sizeof body->part);
     const char *newer = signature(call, plumb_field(call, "secret"), content, 1 + BODY_PARTS);
     const char *older = signature(call, plumb_field(call, "secret_old"), content, 1 + BODY_PARTS);
-    plumb_header(call, "webhook-id", "%s", call->delivery);
+    plumb_header_text(call, "webhook-id", call->delivery);
     plumb_header(call, "webhook-timestamp", "%lld", now);
     if (newer[0] != '\0' || older[0] != '\0')
         plumb_header(call, "webhook-signature", "%s%s%s", newer,
@@ -260,11 +260,11 @@ static plumb_step_t post(plumb_call_t *call, const body_t *body)
     json_t *value;
     plumb_request(call, plumb_field(call, "method"), plumb_field(call, "url"));
     json_object_foreach(json_object_get(call->fields, "headers"), name, value)
-        plumb_header(call, name, "%s", json_string_value(value));
+        plumb_header_text(call, name, json_string_value(value));
     if (strcmp(style, "standard") == 0)
         sign_standard(call, body);
     else
-        plumb_header(call, "Idempotency-Key", "%s", call->delivery);
+        plumb_header_text(call, "Idempotency-Key", call->delivery);
     if (strcmp(style, "hex") == 0)
         sign_hex(call, body);
     authorize(call);

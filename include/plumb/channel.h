@@ -271,6 +271,12 @@ static inline void plumb_timeout(plumb_call_t *call, int64_t ms)
 #define plumb_header(call, name, ...)                                                              \
     (call)->host->header((call), (name), (call)->host->format((call), __VA_ARGS__))
 
+/* The same with the value as it is. */
+static inline void plumb_header_text(plumb_call_t *call, const char *name, const char *value)
+{
+    call->host->header(call, name, value);
+}
+
 static inline plumb_part_t plumb_part(const char *text)
 {
     return (plumb_part_t){text, strlen(text)};
