@@ -208,6 +208,8 @@ static void heir_of_the_unwelcomed(void **state)
         again.instance++;
         world_hello(&w, again, alpha.instance, &held, 1);
         world_step(&w);
+        world_answer(&w, 1); /* so it goes out again, and is not heard of */
+        assert_int_equal(world_given(&w, NULL), i + 1);
     }
     assert_int_equal(world_count(&w, TO_TRACKER, PLUMB_MSG_LOST, NULL), 0);
     again.instance++;
