@@ -50,6 +50,7 @@ typedef enum mutant {
     MUTANT_LATE_SUCCESS, /* the tracker passes over the success of an older attempt */
     MUTANT_CENSUS,       /* workers do not say what they hold */
     MUTANT_UNACKED,      /* the broker does not ask for acknowledgements that were lost */
+    MUTANT_UNRECORDED,   /* the tracker answers only what is recorded */
     MUTANTS
 } mutant_t;
 
@@ -128,6 +129,14 @@ extern sim_t sim;
 bool sim_run(uint64_t seed, mutant_t mutant);
 void sim_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void sim_trace(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+const char *sim_name(int node);
+/* For `ms` from now the worker cannot be heard. */
+void sim_silent(int node, int64_t ms);
+
+/* ---- faults.c ---- */
+
+void sim_fault(void); /* one of them */
 
 /* ---- chance ---- */
 

@@ -24,6 +24,8 @@ uint64_t sim_db_generation(const plumb_db_t *db)
     return 1;
 }
 
+void sim_daemon_alive(void) {}
+
 void upkeep_init(upkeep_t *u, int64_t now_ms)
 {
     (void)u, (void)now_ms;

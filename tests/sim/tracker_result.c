@@ -2,8 +2,7 @@
 #include "tracker_result.h"
 
 #include <stdlib.h>
-
-#define ROWS_MAX 64
+#include <string.h>
 
 typedef struct cell {
     bool set;
@@ -14,12 +13,12 @@ typedef struct cell {
 
 struct pg_result {
     int rows, columns;
-    cell_t cells[];
+    cell_t *cells; /* owned */
 };
 
 PGresult *result_new(int columns)
 {
-    PGresult *r = calloc(1, sizeof *r + (size_t)columns * ROWS_MAX * sizeof(cell_t));
+    PGresult *r = calloc(1, sizeof *r);
     if (r == NULL)
         abort();
     r->columns = columns;
@@ -28,8 +27,12 @@ PGresult *result_new(int columns)
 
 void result_row(PGresult *r)
 {
-    if (r->rows++ == ROWS_MAX)
+    size_t row = (size_t)r->columns * sizeof *r->cells;
+    r->rows++;
+    r->cells = realloc(r->cells, (size_t)r->rows * row);
+    if (r->cells == NULL)
         abort();
+    memset(&r->cells[(r->rows - 1) * r->columns], 0, row);
 }
 
 static cell_t *last(PGresult *r, int column)
@@ -68,6 +71,9 @@ int sim_ntuples(const PGresult *r)
 
 void sim_clear(PGresult *r)
 {
+    if (r == NULL)
+        return;
+    free(r->cells);
     free(r);
 }
 

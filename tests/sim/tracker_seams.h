@@ -21,7 +21,8 @@
 #define plumb_get_text sim_get_text
 #define plumb_db_generation sim_db_generation
 
-/* the loop's sleep */
+/* the loop's sleep, and its word to systemd */
 #define zmq_poll sim_poll
+#define plumb_daemon_alive sim_daemon_alive
 
 #endif

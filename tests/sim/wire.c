@@ -211,7 +211,9 @@ static bool is_muted(const void *data, size_t length)
     static const struct {
         mutant_t mutant;
         plumb_msg_type_t type;
-    } muted[] = {{MUTANT_AUDIT, PLUMB_MSG_AUDIT}, {MUTANT_CENSUS, PLUMB_MSG_INVENTORY}};
+    } muted[] = {{MUTANT_AUDIT, PLUMB_MSG_AUDIT},
+                 {MUTANT_CENSUS, PLUMB_MSG_INVENTORY},
+                 {MUTANT_UNRECORDED, PLUMB_MSG_UNACKED}};
     plumb_msg_type_t type = PLUMB_MSG_COUNT;
     plumb_err_t err;
     for (size_t i = 0; i < sizeof muted / sizeof *muted; i++)

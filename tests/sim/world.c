@@ -72,7 +72,7 @@ static const daemon_t *daemon_of(int node)
     return node < WORKER ? daemons[node] : &worker_daemon;
 }
 
-static const char *name_of(int node)
+const char *sim_name(int node)
 {
     static const char *const names[SIM_NODES] = {"ingest",   "broker",   "tracker",
                                                  "worker-0", "worker-1", "worker-2"};
@@ -81,7 +81,7 @@ static const char *name_of(int node)
 
 /* For `ms` from now the worker cannot be heard, and it was not since its last frame came: the
  * broker counts from that one.  Short silences add up. */
-static void note_silence(int node, int64_t ms)
+void sim_silent(int node, int64_t ms)
 {
     station_t *s = &sim.stations[node];
     int64_t since_ms = s->heard_ms < sim.now_ms ? s->heard_ms : sim.now_ms;
@@ -118,13 +118,13 @@ static void kill_node(int node)
     s->dying = true;
     if (node >= WORKER) {
         sim_excuse_open(node);
-        note_silence(node, s->down_ms);
+        sim_silent(node, s->down_ms);
         if (s->lose_host) /* known as soon as its successor says hello */
             s->bad_since_ms = INT64_MIN;
         if (s->lose_host && s->bad_until_ms < sim.now_ms + s->down_ms + AFTERMATH_MS)
             s->bad_until_ms = sim.now_ms + s->down_ms + AFTERMATH_MS;
     }
-    sim_trace("%s: killed for %" PRId64 " ms%s", name_of(node), s->down_ms,
+    sim_trace("%s: killed for %" PRId64 " ms%s", sim_name(node), s->down_ms,
               s->lose_host ? ", with its host" : "");
     sim.node = node;
     daemon_of(node)->stop(node);
@@ -176,107 +176,6 @@ static void run_node(int node)
         s->due_ms = daemon_of(node)->due_ms(node);
 }
 
-/* ---- faults ---- */
-
-static void fault_kill(int node)
-{
-    station_t *s = &sim.stations[node];
-    if (!s->up || s->fuse >= 0)
-        return;
-    s->fuse = (int)sim_between(0, 30);
-    s->fuse_ms = sim.now_ms + sim_between(1, 3000);
-    s->down_ms = sim_chance(6000) ? sim_between(100, 4000) : sim_between(4000, 20000);
-    s->lose_host = node >= WORKER && sim_chance(2500);
-}
-
-static void fault_kill_any(void)
-{
-    fault_kill((int)sim_between(0, SIM_NODES - 1));
-}
-
-static void fault_kill_worker(void)
-{
-    fault_kill(WORKER + (int)sim_between(0, SIM_WORKERS - 1));
-}
-
-static void fault_kill_all(void)
-{
-    for (int node = 0; node < SIM_NODES; node++)
-        fault_kill(node);
-}
-
-static void fault_pause(void)
-{
-    int node = (int)sim_between(0, SIM_NODES - 1);
-    int64_t ms = sim_between(500, 25000);
-    sim.stations[node].paused_ms = sim.now_ms + ms;
-    if (node >= WORKER)
-        note_silence(node, ms);
-    sim_trace("%s: stopped for %" PRId64 " ms", name_of(node), ms);
-}
-
-static void cut(int from, int to, int64_t ms, bool loses)
-{
-    sim.links[from][to].cut_ms = sim.now_ms + ms;
-    sim.links[from][to].cut_loses = loses;
-    sim_trace("cut from %s to %s for %" PRId64 " ms%s", name_of(from), name_of(to), ms,
-              loses ? ", losing" : "");
-}
-
-static void fault_cut(void)
-{
-    static const node_t ends[][2] = {{INGEST, BROKER}, {INGEST, TRACKER}, {BROKER, TRACKER},
-                                     {WORKER, BROKER}, {WORKER, BROKER},  {WORKER, TRACKER},
-                                     {WORKER, TRACKER}};
-    const node_t *pair = ends[sim_between(0, sizeof ends / sizeof *ends - 1)];
-    int a = (int)pair[0], b = (int)pair[1];
-    int64_t ms = sim_between(500, 25000), ways = sim_between(1, 3);
-    bool loses = sim_chance(5000);
-    if (a == WORKER) {
-        a += (int)sim_between(0, SIM_WORKERS - 1);
-        note_silence(a, ms);
-    }
-    if (ways & 1)
-        cut(a, b, ms, loses);
-    if (ways & 2)
-        cut(b, a, ms, loses);
-}
-
-static void fault_reset(void)
-{
-    int a = (int)sim_between(0, SIM_NODES - 1), b = (int)sim_between(0, SIM_NODES - 1);
-    sim_trace("reset between %s and %s", name_of(a), name_of(b));
-    wire_reset_link(a, b);
-}
-
-static void fault_database(void)
-{
-    sim.db_away_ms = sim.now_ms + sim_between(200, 20000);
-    sim_trace("the database is away for %" PRId64 " ms", sim.db_away_ms - sim.now_ms);
-}
-
-static void fault_commit(void)
-{
-    sim.commit_unknown = true;
-}
-
-static void fault_hand_over(void)
-{
-    sim.skip_pushes = (int)sim_between(1, 3);
-}
-
-static void fault_slow_link(void)
-{
-    int a = (int)sim_between(0, SIM_NODES - 1), b = (int)sim_between(0, SIM_NODES - 1);
-    sim.links[a][b].delay_ms = sim_between(0, 800);
-}
-
-static void (*const faults[])(void) = {
-    fault_kill_any, fault_kill_any, fault_kill_worker, fault_kill_worker, fault_kill_all,
-    fault_pause,    fault_pause,    fault_cut,         fault_cut,         fault_cut,
-    fault_reset,    fault_database, fault_commit,      fault_hand_over,   fault_slow_link,
-};
-
 /* ---- a run ---- */
 
 static void set_up(uint64_t seed, mutant_t mutant)
@@ -324,12 +223,17 @@ static void run_until(int64_t end_ms)
 {
     while (!sim.failed) {
         int next = 0;
-        for (int node = 1; node < SIM_NODES; node++)
-            if (wants_ms(node) < wants_ms(next))
+        int64_t next_ms = INT64_MAX;
+        for (int node = 0; node < SIM_NODES; node++) {
+            int64_t wants = wants_ms(node);
+            if (wants < next_ms) {
                 next = node;
-        if (wants_ms(next) > end_ms)
+                next_ms = wants;
+            }
+        }
+        if (next_ms > end_ms)
             break;
-        sim.now_ms = wants_ms(next);
+        sim.now_ms = next_ms;
         run_node(next);
     }
     sim.now_ms = end_ms;
@@ -370,7 +274,7 @@ static void check_end(void)
     }
     for (int node = WORKER; node < SIM_NODES; node++)
         if (!sim.failed && !worker_is_empty(node))
-            sim_fail("%s still holds something", name_of(node));
+            sim_fail("%s still holds something", sim_name(node));
     if (!sim.failed && !tracker_is_empty())
         sim_fail("the tracker still holds something");
     if (!sim.failed && !broker_is_empty())
@@ -395,7 +299,7 @@ bool sim_run(uint64_t seed, mutant_t mutant)
     for (int64_t left = count; left > 0 && !sim.failed; left--) {
         at_ms += sim_between(0, INT64_C(2) * FAULTS_MS / (count + 1));
         run_until(at_ms);
-        faults[sim_between(0, sizeof faults / sizeof *faults - 1)]();
+        sim_fault();
     }
     run_until(at_ms > FAULTS_MS ? at_ms : FAULTS_MS);
     be_quiet();
