@@ -10,9 +10,11 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <malloc.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/random.h>
 
+#define INPUTS 4
 #define TURN_MS 1000   /* at least one turn in so long: watchdog, figures */
 #define STOP_MS 5000   /* at most, for acks of what was given up */
 #define TRIM_MS 10000  /* between returns of freed memory to the system */
@@ -30,7 +32,8 @@ static bool counted(int sent, const char *label)
 static bool to_worker(void *self, const char *slot, const void *frame, size_t length)
 {
     loop_t *loop = self;
-    return counted(plumb_sock_send_to(loop->work, slot, strlen(slot), frame, length), "work");
+    loop->work.sent = true;
+    return counted(plumb_sock_send_to(loop->work.sock, slot, strlen(slot), frame, length), "work");
 }
 
 static bool to_tracker(void *self, const void *frame, size_t length)
@@ -43,7 +46,8 @@ static bool to_control(void *self, const void *identity, size_t identity_length,
                        size_t length)
 {
     loop_t *loop = self;
-    return counted(plumb_sock_send_to(loop->control, identity, identity_length, frame, length),
+    loop->control.sent = true;
+    return counted(plumb_sock_send_to(loop->control.sock, identity, identity_length, frame, length),
                    "answer");
 }
 
@@ -121,6 +125,18 @@ static int open_core(loop_t *loop, plumb_err_t *err)
     return loop->core != NULL ? 0 : plumb_err_set(err, PLUMB_E_MEMORY, "make the broker");
 }
 
+static int watch_inputs(loop_t *loop, plumb_err_t *err)
+{
+    input_t *inputs[] = {&loop->acks, &loop->work, &loop->control, &loop->jobs};
+    for (size_t i = 0; i < PLUMB_COUNT(inputs); i++) {
+        inputs[i]->fd = plumb_sock_fd(inputs[i]->sock, err);
+        inputs[i]->more = true;
+        if (inputs[i]->fd < 0)
+            return -err->code;
+    }
+    return 0;
+}
+
 int broker_loop_open(loop_t *loop, plumb_daemon_t *daemon, plumb_err_t *err)
 {
     const plumb_conf_t *conf = &daemon->conf;
@@ -130,12 +146,12 @@ int broker_loop_open(loop_t *loop, plumb_daemon_t *daemon, plumb_err_t *err)
         const char *value, *name; /* in the configuration; by default in run_dir */
         bool bind;
     } socks[] = {
-        {&loop->jobs, PLUMB_SOCK_PULL, conf->broker_jobs, "broker.jobs", true},
-        {&loop->work, PLUMB_SOCK_ROUTER, conf->broker_work, "broker.work", true},
-        {&loop->control, PLUMB_SOCK_ROUTER, conf->broker_control, "broker.control", true},
+        {&loop->jobs.sock, PLUMB_SOCK_PULL, conf->broker_jobs, "broker.jobs", true},
+        {&loop->work.sock, PLUMB_SOCK_ROUTER, conf->broker_work, "broker.work", true},
+        {&loop->control.sock, PLUMB_SOCK_ROUTER, conf->broker_control, "broker.control", true},
         {&loop->beacon, PLUMB_SOCK_PUB, conf->broker_beacon, "broker.beacon", true},
         {&loop->results, PLUMB_SOCK_PUSH, conf->tracker_results, "tracker.results", false},
-        {&loop->acks, PLUMB_SOCK_SUB, conf->tracker_acks, "tracker.acks", false},
+        {&loop->acks.sock, PLUMB_SOCK_SUB, conf->tracker_acks, "tracker.acks", false},
     };
     loop->daemon = daemon;
     for (size_t i = 0; i < PLUMB_COUNT(socks); i++) {
@@ -149,16 +165,17 @@ int broker_loop_open(loop_t *loop, plumb_daemon_t *daemon, plumb_err_t *err)
         if (*socks[i].sock == NULL)
             return -err->code;
     }
-    return open_core(loop, err);
+    int rc = watch_inputs(loop, err);
+    return rc == 0 ? open_core(loop, err) : rc;
 }
 
 void broker_loop_close(loop_t *loop)
 {
-    zsock_t **socks[] = {&loop->jobs,   &loop->work,    &loop->control,
-                         &loop->beacon, &loop->results, &loop->acks};
+    zsock_t **socks[] = {&loop->jobs.sock, &loop->work.sock, &loop->control.sock,
+                         &loop->beacon,    &loop->results,   &loop->acks.sock};
     broker_destroy(&loop->core);
-    if (loop->acks != NULL) /* its subscription may still wait for a tracker */
-        zsock_set_linger(loop->acks, 0);
+    if (loop->acks.sock != NULL) /* its subscription may still wait for a tracker */
+        zsock_set_linger(loop->acks.sock, 0);
     for (size_t i = 0; i < PLUMB_COUNT(socks); i++)
         zsock_destroy(socks[i]);
 }
@@ -170,62 +187,94 @@ typedef void (*frame_fn)(broker_t *core, int64_t now_ms, const void *frame, size
 typedef void (*peer_fn)(broker_t *core, int64_t now_ms, const void *identity,
                         size_t identity_length, const void *frame, size_t length);
 
-static void drain(loop_t *loop, zsock_t *sock, frame_fn take, int most)
+static void drain(loop_t *loop, input_t *input, frame_fn take, int most)
 {
     zmq_msg_t frame;
-    for (int i = 0; i < most && plumb_sock_receive(sock, &frame) == 1; i++) {
+    int i = 0;
+    for (; i < most && plumb_sock_receive(input->sock, &frame) == 1; i++) {
         take(loop->core, plumb_boot_ms(), zmq_msg_data(&frame), zmq_msg_size(&frame));
         zmq_msg_close(&frame);
     }
+    input->more = i == most;
 }
 
-static void drain_router(loop_t *loop, zsock_t *sock, peer_fn take, int most)
+static void drain_router(loop_t *loop, input_t *input, peer_fn take, int most)
 {
     zmq_msg_t identity;
     zmq_msg_t frame;
-    for (int i = 0; i < most && plumb_sock_receive_from(sock, &identity, &frame) == 1; i++) {
+    int i = 0;
+    for (; i < most && plumb_sock_receive_from(input->sock, &identity, &frame) == 1; i++) {
         take(loop->core, plumb_boot_ms(), zmq_msg_data(&identity), zmq_msg_size(&identity),
              zmq_msg_data(&frame), zmq_msg_size(&frame));
         zmq_msg_close(&identity);
         zmq_msg_close(&frame);
     }
+    input->more = i == most;
 }
 
 /* Acks first: what is recorded must be known before a worker's hello is judged by it.  New jobs
  * last. */
 static void drain_all(loop_t *loop)
 {
-    drain(loop, loop->acks, broker_acks, 256);
-    drain_router(loop, loop->work, broker_work, 512);
-    drain_router(loop, loop->control, broker_control, 64);
-    if (broker_takes(loop->core))
-        drain(loop, loop->jobs, broker_job, 256);
+    if (loop->acks.more)
+        drain(loop, &loop->acks, broker_acks, 256);
+    if (loop->work.more)
+        drain_router(loop, &loop->work, broker_work, 512);
+    if (loop->control.more)
+        drain_router(loop, &loop->control, broker_control, 64);
+    if (loop->jobs.more && broker_takes(loop->core))
+        drain(loop, &loop->jobs, broker_job, 256);
+}
+
+/* What to wait for: the inputs that are received from now. */
+static size_t watch(loop_t *loop, input_t **inputs, bool *more)
+{
+    input_t *all[INPUTS] = {&loop->acks, &loop->work, &loop->control, &loop->jobs};
+    size_t count = broker_takes(loop->core) ? INPUTS : INPUTS - 1;
+    *more = false;
+    for (size_t i = 0; i < count; i++) {
+        inputs[i] = all[i];
+        if (all[i]->sent && !all[i]->more)
+            all[i]->more = plumb_sock_has(all[i]->sock);
+        all[i]->sent = false;
+        *more = *more || all[i]->more;
+    }
+    return count;
+}
+
+static int wait_ms(const loop_t *loop)
+{
+    int64_t ms = broker_due_ms(loop->core) - plumb_boot_ms();
+    return ms > TURN_MS ? TURN_MS : ms < 1 ? 1 : (int)ms;
+}
+
+static void begin_to_stop(loop_t *loop)
+{
+    loop->stopping = true;
+    loop->stop_ms = plumb_boot_ms() + STOP_MS;
+    plumb_daemon_stopping();
+    plumb_log_event(LOG_NOTICE, "stopping", "broker=%s", loop->daemon->conf.broker_name);
+    broker_stop(loop->core, plumb_boot_ms());
 }
 
 /* Wait for a frame, a signal, or what the core has to do next. */
 static int wait_for_work(loop_t *loop, plumb_err_t *err)
 {
-    zmq_pollitem_t items[] = {
-        {.fd = loop->daemon->signal_fd, .events = ZMQ_POLLIN},
-        {.socket = zsock_resolve(loop->acks), .events = ZMQ_POLLIN},
-        {.socket = zsock_resolve(loop->work), .events = ZMQ_POLLIN},
-        {.socket = zsock_resolve(loop->control), .events = ZMQ_POLLIN},
-        {.socket = zsock_resolve(loop->jobs), .events = ZMQ_POLLIN},
-    };
-    int count = (int)PLUMB_COUNT(items) - (broker_takes(loop->core) ? 0 : 1);
-    int64_t wait_ms = broker_due_ms(loop->core) - plumb_boot_ms();
-    wait_ms = wait_ms > TURN_MS ? TURN_MS : wait_ms;
-    wait_ms = wait_ms < 1 ? 1 : wait_ms;
-    if (zmq_poll(items, count, (long)wait_ms) < 0 && errno != EINTR)
-        return plumb_err_set(err, PLUMB_E_SYSTEM, "poll: %s", zmq_strerror(errno));
-    if ((items[0].revents & ZMQ_POLLIN) != 0 && plumb_daemon_signalled(loop->daemon) &&
-        !loop->stopping) {
-        loop->stopping = true;
-        loop->stop_ms = plumb_boot_ms() + STOP_MS;
-        plumb_daemon_stopping();
-        plumb_log_event(LOG_NOTICE, "stopping", "broker=%s", loop->daemon->conf.broker_name);
-        broker_stop(loop->core, plumb_boot_ms());
+    input_t *inputs[INPUTS];
+    bool more = false;
+    size_t count = watch(loop, inputs, &more);
+    struct pollfd polled[1 + INPUTS] = {{.fd = loop->daemon->signal_fd, .events = POLLIN}};
+    for (size_t i = 0; i < count; i++)
+        polled[1 + i] = (struct pollfd){.fd = inputs[i]->fd, .events = POLLIN};
+    if (poll(polled, 1 + count, more ? 0 : wait_ms(loop)) < 0) {
+        if (errno == EINTR)
+            return 0;
+        return plumb_err_set(err, PLUMB_E_SYSTEM, "poll: %s", strerror(errno));
     }
+    for (size_t i = 0; i < count; i++)
+        inputs[i]->more = inputs[i]->more || polled[1 + i].revents != 0;
+    if (polled[0].revents != 0 && plumb_daemon_signalled(loop->daemon) && !loop->stopping)
+        begin_to_stop(loop);
     return 0;
 }
 

@@ -10,15 +10,23 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* A socket that is received from. */
+typedef struct input {
+    zsock_t *sock;
+    int fd;    /* readable: there is news on it */
+    bool sent; /* something was sent, which may have taken that news */
+    bool more; /* something may be there to receive */
+} input_t;
+
 typedef struct loop {
     plumb_daemon_t *daemon;
     broker_t *core;
-    zsock_t *jobs;    /* PULL: of ingests and trackers */
-    zsock_t *work;    /* ROUTER: workers */
-    zsock_t *control; /* ROUTER: trackers, operators */
+    input_t jobs;     /* PULL: of ingests and trackers */
+    input_t work;     /* ROUTER: workers */
+    input_t control;  /* ROUTER: trackers, operators */
     zsock_t *beacon;  /* PUB */
     zsock_t *results; /* PUSH: to the tracker */
-    zsock_t *acks;    /* SUB: of the tracker */
+    input_t acks;     /* SUB: of the tracker */
     bool stopping;
     int64_t stop_ms;    /* wait for acks until then */
     int64_t figures_ms; /* published last */

@@ -237,3 +237,26 @@ int plumb_sock_receive_from(zsock_t *router, zmq_msg_t *identity, zmq_msg_t *msg
     }
     return 0;
 }
+
+/* ---- waiting ---- */
+
+int plumb_sock_fd(zsock_t *sock, plumb_err_t *err)
+{
+    int fd = -1;
+    size_t size = sizeof fd;
+    if (zmq_getsockopt(zsock_resolve(sock), ZMQ_FD, &fd, &size) == 0)
+        return fd;
+    plumb_err_set(err, PLUMB_E_SYSTEM, "descriptor of a socket: %s", zmq_strerror(errno));
+    return -1;
+}
+
+bool plumb_sock_has(zsock_t *sock)
+{
+    int events = 0;
+    size_t size = sizeof events;
+    int rc;
+    do
+        rc = zmq_getsockopt(zsock_resolve(sock), ZMQ_EVENTS, &events, &size);
+    while (rc < 0 && errno == EINTR);
+    return rc == 0 && (events & ZMQ_POLLIN) != 0;
+}

@@ -48,4 +48,13 @@ int plumb_sock_receive(zsock_t *sock, zmq_msg_t *msg);
 /* The same on a ROUTER: the identity frame goes to `identity`. */
 int plumb_sock_receive_from(zsock_t *router, zmq_msg_t *identity, zmq_msg_t *msg);
 
+/* A descriptor that becomes readable when something happens on the socket, for a poll of one's own:
+ * zmq_poll asks each socket twice, with two system calls each time.  It tells only of what is new:
+ * wait on it after a receive that found nothing.  A send may take the news in passing: after one,
+ * ask plumb_sock_has before waiting.  -1 with `err` on error. */
+int plumb_sock_fd(zsock_t *sock, plumb_err_t *err);
+
+/* Is there something to receive? */
+bool plumb_sock_has(zsock_t *sock);
+
 #endif

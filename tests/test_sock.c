@@ -5,6 +5,7 @@
 #include "scratch.h"
 #include "sock.h"
 
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -323,17 +324,102 @@ static void lingers(void **state)
     zsock_destroy(&pull);
 }
 
+/* The next frame, waited for on the descriptor alone; `sent`: something was sent meanwhile. */
+static void receive_by_fd(zsock_t *sock, int fd, bool sent, zmq_msg_t *identity, zmq_msg_t *msg)
+{
+    struct pollfd item = {.fd = fd, .events = POLLIN};
+    for (;;) {
+        int got = identity == NULL ? plumb_sock_receive(sock, msg)
+                                   : plumb_sock_receive_from(sock, identity, msg);
+        if (got == 1)
+            return;
+        if (sent && plumb_sock_has(sock))
+            continue;
+        if (poll(&item, 1, DEADLINE_MS) != 1)
+            fail_msg("no news in %d ms", DEADLINE_MS);
+    }
+}
+
+/* Two daemons' loops in one: each frame is heard of, although sends on the same socket come
+ * between, and nothing is told when nothing is there. */
+static void wakes_by_descriptor(void **state)
+{
+    plumb_err_t err = {0};
+    zsock_t *router = bound(state, PLUMB_SOCK_ROUTER, "work");
+    zsock_t *dealer = connected(state, PLUMB_SOCK_DEALER, "work", "worker-0");
+    int router_fd = plumb_sock_fd(router, &err), dealer_fd = plumb_sock_fd(dealer, &err);
+    assert_true(router_fd >= 0 && dealer_fd >= 0);
+    zmq_msg_t identity, msg;
+    wait_for(dealer, ZMQ_POLLOUT);
+    for (int i = 0; i < 200; i++) {
+        send_text(dealer, "ping");
+        send_text(dealer, "again");
+        receive_by_fd(router, router_fd, i > 0, &identity, &msg);
+        assert_text(&msg, "ping");
+        assert_int_equal(
+            plumb_sock_send_to(router, zmq_msg_data(&identity), zmq_msg_size(&identity), "pong", 4),
+            1);
+        zmq_msg_close(&identity);
+        receive_by_fd(router, router_fd, true, &identity, &msg);
+        zmq_msg_close(&identity);
+        assert_text(&msg, "again");
+        receive_by_fd(dealer, dealer_fd, true, NULL, &msg);
+        assert_text(&msg, "pong");
+    }
+    assert_false(plumb_sock_has(router));
+    assert_false(plumb_sock_has(dealer));
+    struct pollfd idle[] = {{.fd = router_fd, .events = POLLIN},
+                            {.fd = dealer_fd, .events = POLLIN}};
+    assert_int_equal(poll(idle, 2, 0), 0);
+    zsock_destroy(&dealer);
+    zsock_destroy(&router);
+}
+
+/* Why a loop must ask before it waits: sends read the news of what they do not receive. */
+static void tells_what_a_send_took(void **state)
+{
+    plumb_err_t err = {0};
+    zsock_t *router = bound(state, PLUMB_SOCK_ROUTER, "work");
+    zsock_t *dealer = connected(state, PLUMB_SOCK_DEALER, "work", "worker-0");
+    struct pollfd item = {.fd = plumb_sock_fd(router, &err), .events = POLLIN};
+    int64_t end = plumb_mono_ms() + DEADLINE_MS;
+    zmq_msg_t identity, msg;
+    send_text(dealer, "ping");
+    receive_by_fd(router, item.fd, false, &identity, &msg);
+    zmq_msg_close(&identity);
+    zmq_msg_close(&msg);
+    assert_false(plumb_sock_has(router));
+    send_text(dealer, "more");
+    assert_int_equal(poll(&item, 1, DEADLINE_MS), 1);
+    while (poll(&item, 1, 0) == 1) {
+        plumb_sock_send_to(router, "worker-0", 8, "pong", 4);
+        assert_true(plumb_mono_ms() < end);
+    }
+    assert_true(plumb_sock_has(router));
+    assert_int_equal(plumb_sock_receive_from(router, &identity, &msg), 1);
+    zmq_msg_close(&identity);
+    assert_text(&msg, "more");
+    zsock_destroy(&dealer);
+    zsock_destroy(&router);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, scratch_setup, scratch_teardown)
 
 int main(void)
 {
     zsys_handler_set(NULL);
     const struct CMUnitTest tests[] = {
-        TEST(sets_options),   TEST(refuses_endpoints),
-        TEST(binds_files),    TEST(queues_nothing_without_peer),
-        TEST(publishes),      TEST(routes),
-        TEST(says_when_full), TEST(drops_more_frames),
+        TEST(sets_options),
+        TEST(refuses_endpoints),
+        TEST(binds_files),
+        TEST(queues_nothing_without_peer),
+        TEST(publishes),
+        TEST(routes),
+        TEST(says_when_full),
+        TEST(drops_more_frames),
         TEST(lingers),
+        TEST(wakes_by_descriptor),
+        TEST(tells_what_a_send_took),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
