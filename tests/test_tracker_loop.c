@@ -85,6 +85,39 @@ static void doubled_results(void **state)
     assert_int_equal(attempts(w, &other, "counted AND repeats = 39"), 1);
 }
 
+/* Behind a large group results gather for a while, but nobody waits for company. */
+static void large_groups_keep_their_distance(void **state)
+{
+    world_t *w = *state;
+    plumb_ticket_t tickets[400];
+    for (size_t i = 0; i < PLUMB_COUNT(tickets); i++)
+        tickets[i] = world_delivery(w, "queued", 1, EPOCH, NULL);
+    for (size_t i = 0; i < PLUMB_COUNT(tickets); i++) {
+        world_result(w, &tickets[i], PLUMB_OUT_ok, NULL);
+        if (i % 10 == 9)
+            world_acked(w, &tickets[i]);
+    }
+    assert_int_equal(
+        account_count(
+            w->account,
+            "SELECT count(*) FROM (SELECT count(*) size, lead(recorded_at) OVER (ORDER BY "
+            "recorded_at) - recorded_at distance FROM attempts GROUP BY recorded_at) g "
+            "WHERE size >= 8 AND distance < interval '9 ms'"),
+        0);
+    int64_t waited_ms = 0;
+    for (size_t i = 0; i < 300; i += 30) {
+        plumb_ticket_t last = world_delivery(w, "queued", 1, EPOCH, NULL);
+        for (size_t n = 0; n < 30; n++)
+            world_result(w, &tickets[i + n], PLUMB_OUT_ok, NULL);
+        world_acked(w, &tickets[i + 29]);
+        int64_t since_ms = plumb_mono_ms();
+        world_result(w, &last, PLUMB_OUT_ok, NULL);
+        world_acked(w, &last);
+        waited_ms += plumb_mono_ms() - since_ms;
+    }
+    assert_in_range(waited_ms, 0, 5000); /* each to the end of a turn would be twice as long */
+}
+
 /* The common case takes it for granted that a row still queued has no success on record. */
 static void a_success_on_record_is_recorded_with_its_group(void **state)
 {
@@ -425,6 +458,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(acked_means_committed),
         TEST(doubled_results),
+        TEST(large_groups_keep_their_distance),
         TEST(a_success_on_record_is_recorded_with_its_group),
         TEST(late_failures_change_nothing),
         TEST(late_success_recalls_the_newer_attempt),

@@ -9,8 +9,8 @@ typedef struct tracker tracker_t;
 /* How a group is recorded: all of `list`, or an error and nothing (DB_UNKNOWN: maybe). */
 typedef int (*record_fn)(tracker_t *t, attempt_write_t *list, size_t count, plumb_err_t *err);
 
-/* Successes of current attempts, in one statement.  Those that it moved are `done`; of one alone that
- * the database refuses nothing is done, and that is no error. */
+/* Successes of current attempts, in one statement.  Those that it moved are `done`; of one alone
+ * that the database refuses nothing is done, and that is no error. */
 int group_record_successes(tracker_t *t, attempt_write_t *list, size_t count, plumb_err_t *err);
 
 /* Anything: lock, decide, write, commit; then all are `done`. */

@@ -286,7 +286,7 @@ static int64_t due_ms(const tracker_t *t, part_t part)
 {
     switch (part) {
     case PART_RESULTS:
-        return t->results.count > 0 ? 0 : INT64_MAX;
+        return results_due_ms(&t->results);
     case PART_LOST:
         return t->results.count > 0 ? INT64_MAX : t->lost.at_ms;
     case PART_SWEEP:
@@ -319,9 +319,14 @@ static int sleep_ms(const tracker_t *t)
     return next <= now_ms ? 0 : (int)(next - now_ms); /* "at once" may be any time in the past */
 }
 
+/* While results are gathered, another one is no reason to wake up. */
 static void wait_for_work(tracker_t *t, int wait_ms)
 {
-    zmq_pollitem_t items[] = {{zsock_resolve(t->links.results), 0, ZMQ_POLLIN, 0},
+    int64_t rest_ms = t->results.rest_until_ms - plumb_mono_ms();
+    bool rests = rest_ms > 0;
+    if (rests && rest_ms < wait_ms)
+        wait_ms = (int)rest_ms;
+    zmq_pollitem_t items[] = {{zsock_resolve(t->links.results), 0, rests ? 0 : ZMQ_POLLIN, 0},
                               {zsock_resolve(t->links.beacon), 0, ZMQ_POLLIN, 0},
                               {zsock_resolve(t->links.control), 0, ZMQ_POLLIN, 0},
                               {NULL, t->daemon.signal_fd, ZMQ_POLLIN, 0}};

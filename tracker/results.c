@@ -1,6 +1,7 @@
 /* Gathering, recording and acknowledging results. */
 #include "results.h"
 
+#include "clock.h"
 #include "metrics.h"
 #include "tracker.h"
 
@@ -31,6 +32,13 @@ void results_fini(results_t *r)
 bool results_full(const results_t *r)
 {
     return r->count == r->limit || r->bytes >= RESULTS_BYTES;
+}
+
+int64_t results_due_ms(const results_t *r)
+{
+    if (r->count == 0)
+        return INT64_MAX;
+    return results_full(r) ? 0 : r->rest_until_ms;
 }
 
 void results_take(tracker_t *t, zmq_msg_t *frame, const plumb_result_t *result)
@@ -118,13 +126,15 @@ static int record(tracker_t *t, record_fn how, bool successes_only, plumb_err_t 
 int results_flush(tracker_t *t, plumb_err_t *err)
 {
     results_t *r = &t->results;
-    if (r->count == 0)
+    size_t count = r->count;
+    if (count == 0 || (t->now_ms < results_due_ms(r) && !t->stopping))
         return 0;
-    plumb_metric_observe_ms(PLUMB_M_RESULT_GROUP, "", (double)r->count);
+    plumb_metric_observe_ms(PLUMB_M_RESULT_GROUP, "", (double)count);
     int rc = record(t, group_record_successes, true, err);
     if (rc == 0)
         rc = record(t, group_record, false, err);
     acknowledge(t);
+    r->rest_until_ms = rc == 0 && count >= RESULTS_BUSY ? plumb_mono_ms() + RESULTS_REST_MS : 0;
     results_lag(r, t->now_ms);
     return rc;
 }

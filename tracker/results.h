@@ -29,6 +29,7 @@ typedef struct results {
     size_t count, limit;      /* entries in use; they go all at once */
     size_t bytes;             /* of their frames */
     int64_t oldest_ms;        /* when the oldest of them came */
+    int64_t rest_until_ms;    /* the next group gathers until then; 0: recorded as it comes */
 } results_t;
 
 int results_init(results_t *r, size_t limit, plumb_err_t *err);
@@ -36,13 +37,21 @@ void results_fini(results_t *r);
 
 #define RESULTS_BYTES (4 << 20) /* a group of large exchanges is a smaller one */
 
+/* A commit costs PostgreSQL as much as ten results: after a group of at least RESULTS_BUSY the next
+ * one gathers for RESULTS_REST_MS, unless it is full before. */
+#define RESULTS_BUSY 8
+#define RESULTS_REST_MS 10
+
 bool results_full(const results_t *r);
+/* When what was gathered is to be recorded: 0 at once; INT64_MAX: there is nothing. */
+int64_t results_due_ms(const results_t *r);
 void results_lag(const results_t *r, int64_t now_ms); /* into the metrics */
 
 /* Take a RESULT; `frame` is moved away.  When there is no room it is dropped: its worker has it. */
 void results_take(tracker_t *t, zmq_msg_t *frame, const plumb_result_t *result);
 
-/* Record what was gathered.  What the database did not take stays. */
+/* Record what was gathered, if it is due or the tracker stops.  What the database did not take
+ * stays. */
 int results_flush(tracker_t *t, plumb_err_t *err);
 
 #endif

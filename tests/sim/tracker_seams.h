@@ -6,6 +6,7 @@
 /* of both rooms */
 #define results_init tracker_results_init
 #define results_fini tracker_results_fini
+#define results_due_ms tracker_results_due_ms
 #define tickets_find tracker_tickets_find
 #define tickets_fini tracker_tickets_fini
 
