@@ -437,9 +437,10 @@ static void a_job_from_hello_to_ack(void **state)
     expect_result(w, &t); /* until it is acked */
     expect_result(w, &t);
     ack(w, &t);
-    idle(w, 500);
-    while (take_result(w)) {
-    }
+    plumb_note_t census = {.type = PLUMB_MSG_CENSUS};
+    publish(w, &census);
+    expect_from(w, PLUMB_MSG_INVENTORY, take_result); /* it has read what was published before */
+    assert_int_equal(w->note.held_count, 0);
     idle(w, 600);
     while (take_result(w))
         assert_true(w->note.type != PLUMB_MSG_RESULT);
