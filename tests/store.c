@@ -69,6 +69,18 @@ void store_destroy(store_t **store)
     *store = NULL;
 }
 
+int store_set_up(void **state)
+{
+    *state = store_new();
+    return 0;
+}
+
+int store_tear_down(void **state)
+{
+    store_destroy((store_t **)state);
+    return 0;
+}
+
 void store_script(store_t *store, const char *sql)
 {
     plumb_err_t err = {0};

@@ -17,6 +17,11 @@ typedef struct store {
 store_t *store_new(void);
 void store_destroy(store_t **store);
 
+/* A cmocka test with a store of its own as its state. */
+#define WITH_STORE(test) cmocka_unit_test_setup_teardown(test, store_set_up, store_tear_down)
+int store_set_up(void **state);
+int store_tear_down(void **state);
+
 /* A further connection, for another thread; the caller destroys it. */
 plumb_db_t *store_connect(const store_t *store);
 

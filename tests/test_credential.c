@@ -24,18 +24,6 @@ static void want(const char *what, int rc, int code)
         fail_msg("%s: got %d, want %d (%s)", what, rc, code, err.text);
 }
 
-static int open_store(void **state)
-{
-    *state = store_new();
-    return 0;
-}
-
-static int close_store(void **state)
-{
-    store_destroy((store_t **)state);
-    return 0;
-}
-
 /* ---- rows ---- */
 
 typedef struct sample {
@@ -381,17 +369,17 @@ static void schedule_and_resends_are_read(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(row_is_opened, open_store, close_store),
-        cmocka_unit_test_setup_teardown(channel_without_row_makes_jobs, open_store, close_store),
-        cmocka_unit_test_setup_teardown(switches_are_read, open_store, close_store),
-        cmocka_unit_test_setup_teardown(job_is_filled, open_store, close_store),
-        cmocka_unit_test_setup_teardown(foreign_frames_do_not_open, open_store, close_store),
-        cmocka_unit_test_setup_teardown(lost_keys_are_named, open_store, close_store),
-        cmocka_unit_test_setup_teardown(bad_channel_is_refused, open_store, close_store),
-        cmocka_unit_test_setup_teardown(only_objects_are_sealed, open_store, close_store),
-        cmocka_unit_test_setup_teardown(limits_become_keys, open_store, close_store),
-        cmocka_unit_test_setup_teardown(long_keys_stand_where_they_are, open_store, close_store),
-        cmocka_unit_test_setup_teardown(schedule_and_resends_are_read, open_store, close_store),
+        WITH_STORE(row_is_opened),
+        WITH_STORE(channel_without_row_makes_jobs),
+        WITH_STORE(switches_are_read),
+        WITH_STORE(job_is_filled),
+        WITH_STORE(foreign_frames_do_not_open),
+        WITH_STORE(lost_keys_are_named),
+        WITH_STORE(bad_channel_is_refused),
+        WITH_STORE(only_objects_are_sealed),
+        WITH_STORE(limits_become_keys),
+        WITH_STORE(long_keys_stand_where_they_are),
+        WITH_STORE(schedule_and_resends_are_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

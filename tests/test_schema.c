@@ -14,18 +14,6 @@
 
 #define OWNER "'0190c9d2-0000-7000-8000-000000000001'"
 
-static int open_store(void **state)
-{
-    *state = store_new();
-    return 0;
-}
-
-static int close_store(void **state)
-{
-    store_destroy((store_t **)state);
-    return 0;
-}
-
 /* The first value of a query. */
 static const char *value_of(const store_t *s, const char *sql)
 {
@@ -282,19 +270,16 @@ static void look_ups_touch_one_partition_by_its_key(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(floor_parts_ids_by_their_moment, open_store, close_store),
-        cmocka_unit_test_setup_teardown(moments_have_bounds, open_store, close_store),
-        cmocka_unit_test_setup_teardown(words_are_guarded, open_store, close_store),
-        cmocka_unit_test_setup_teardown(three_months_are_there, open_store, close_store),
-        cmocka_unit_test_setup_teardown(months_join_without_a_gap, open_store, close_store),
-        cmocka_unit_test_setup_teardown(rows_go_to_their_month, open_store, close_store),
-        cmocka_unit_test_setup_teardown(late_partition_takes_over_its_rows, open_store,
-                                        close_store),
-        cmocka_unit_test_setup_teardown(partitions_have_the_indexes_of_their_parent, open_store,
-                                        close_store),
-        cmocka_unit_test_setup_teardown(makers_at_once_do_not_collide, open_store, close_store),
-        cmocka_unit_test_setup_teardown(look_ups_touch_one_partition_by_its_key, open_store,
-                                        close_store),
+        WITH_STORE(floor_parts_ids_by_their_moment),
+        WITH_STORE(moments_have_bounds),
+        WITH_STORE(words_are_guarded),
+        WITH_STORE(three_months_are_there),
+        WITH_STORE(months_join_without_a_gap),
+        WITH_STORE(rows_go_to_their_month),
+        WITH_STORE(late_partition_takes_over_its_rows),
+        WITH_STORE(partitions_have_the_indexes_of_their_parent),
+        WITH_STORE(makers_at_once_do_not_collide),
+        WITH_STORE(look_ups_touch_one_partition_by_its_key),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -22,18 +22,6 @@ static void want(const char *what, int rc, int code)
         fail_msg("%s: got %d, want %d (%s)", what, rc, code, err.text);
 }
 
-static int open_store(void **state)
-{
-    *state = store_new();
-    return 0;
-}
-
-static int close_store(void **state)
-{
-    store_destroy((store_t **)state);
-    return 0;
-}
-
 static plumb_key_t key_of(plumb_vault_t *vault, plumb_db_t *db, const plumb_uuid_t *account,
                           uint32_t id)
 {
@@ -237,16 +225,15 @@ static void threads_share_it(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(first_key_is_made_once, open_store, close_store),
-        cmocka_unit_test_setup_teardown(rolled_back_key_is_not_remembered, open_store, close_store),
-        cmocka_unit_test_setup_teardown(known_key_needs_no_database, open_store, close_store),
-        cmocka_unit_test_setup_teardown(absent_keys_are_refused, open_store, close_store),
-        cmocka_unit_test_setup_teardown(newest_is_the_highest, open_store, close_store),
-        cmocka_unit_test_setup_teardown(foreign_frames_do_not_open, open_store, close_store),
+        WITH_STORE(first_key_is_made_once),
+        WITH_STORE(rolled_back_key_is_not_remembered),
+        WITH_STORE(known_key_needs_no_database),
+        WITH_STORE(absent_keys_are_refused),
+        WITH_STORE(newest_is_the_highest),
+        WITH_STORE(foreign_frames_do_not_open),
         cmocka_unit_test(absent_vault_is_destroyed),
-        cmocka_unit_test_setup_teardown(more_accounts_than_the_table_holds, open_store,
-                                        close_store),
-        cmocka_unit_test_setup_teardown(threads_share_it, open_store, close_store),
+        WITH_STORE(more_accounts_than_the_table_holds),
+        WITH_STORE(threads_share_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
