@@ -2,6 +2,7 @@
 #include "clock.h"
 #include "commands.h"
 #include "msg.h"
+#include "queues.h"
 #include "settings.h"
 #include "sock.h"
 
@@ -151,12 +152,26 @@ static void print_queues(const json_t *state, const char *only, bool json)
     }
 }
 
+/* The broker would make any queue it is told of, for a job that may come: the name is checked
+ * here. */
+static int check_queue(const plumb_conf_t *conf, const char *queue, plumb_err_t *err)
+{
+    json_t *state = NULL;
+    int rc = ask(conf, "", "stats", &state, err);
+    if (rc == 0)
+        rc = queues_check(queue, state, conf->database, err);
+    json_decref(state);
+    return rc;
+}
+
 static int run(const args_t *args, const char *verb, plumb_err_t *err)
 {
     plumb_conf_t conf = {0};
     json_t *state = NULL;
     const char *queue = args->word_count > 0 ? args->word[0] : "";
     int rc = settings_load(&conf, args, true, err);
+    if (rc == 0 && args->word_count > 0)
+        rc = check_queue(&conf, queue, err);
     if (rc == 0)
         rc = ask(&conf, queue, verb, &state, err);
     const char *refusal = json_string_value(json_object_get(state, "error"));

@@ -169,3 +169,20 @@ int store_credential(plumb_db_t *db, plumb_vault_t *vault, const demo_t *demo, c
     plumb_buf_fini(&sealed);
     return rc;
 }
+
+/* ---- queues ---- */
+
+static const plumb_stmt_t select_queues = {
+    .name = "cli_queues",
+    .params = 0,
+    .sql = "SELECT 'integration-' || code FROM channels ORDER BY code"};
+
+int store_queues(plumb_db_t *db, json_t *names, plumb_err_t *err)
+{
+    PGresult *r = NULL;
+    int rc = plumb_db_exec(db, &select_queues, NULL, STATEMENT_MS, &r, err);
+    for (int i = 0; rc == 0 && i < PQntuples(r); i++)
+        json_object_set_new(names, plumb_get_text(r, i, 0), json_true());
+    PQclear(r);
+    return rc;
+}

@@ -1,9 +1,11 @@
-/* The operator's SQL: what `plumb up` writes into the tables. */
+/* The operator's SQL: what `plumb up` writes into the tables, what `plumb channels` reads. */
 #ifndef PLUMB_CLI_STORE_H
 #define PLUMB_CLI_STORE_H
 
 #include "demo.h"
 #include "vault.h"
+
+#include <jansson.h>
 
 typedef struct store_token {
     char id[TOKEN_ID_LENGTH + 1];
@@ -22,5 +24,8 @@ int store_token(plumb_db_t *db, const demo_t *demo, const store_token_t *token, 
 /* Credential and link; `changed`: a credential that is there gets these fields too. */
 int store_credential(plumb_db_t *db, plumb_vault_t *vault, const demo_t *demo, const char *fields,
                      bool changed, plumb_err_t *err);
+
+/* Add the queue of each channel that was ever here to `names`, an object with the names as keys. */
+int store_queues(plumb_db_t *db, json_t *names, plumb_err_t *err);
 
 #endif

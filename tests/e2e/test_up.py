@@ -146,6 +146,16 @@ def controls_channels(state):
         check(status == 0 and json.loads(out)["state"] == want, f"channels {verb}: {status} {out}{err}")
     status, out, err = plumb("channels", "ls", "--config", state / "plumb.conf")
     check(status == 0 and re.search(rf"^{queue} +open ", out, re.M), f"channels ls: {status} {out}{err}")
+    for verb in ("pause", "resume", "drain"):
+        for name in ("integration-webhoks", ""):
+            status, out, err = plumb("channels", verb, name, "--state", state)
+            check(status == 3 and f"'{name}'" in err and queue in err and "integration-null" in err and out == "",
+                  f"channels {verb} '{name}': {status} {out}{err}")
+    for verb in ("pause", "resume"):  # no job of it yet: only the table knows it
+        status, out, err = plumb("channels", verb, "integration-null", "--state", state)
+        check(status == 0, f"channels {verb} integration-null: {status} {err}")
+    status, out, err = plumb("channels", "ls", "--state", state)
+    check("webhoks" not in out and re.search(rf"^{queue} +open ", out, re.M), f"after refusals: {out}")
     status, out, err = plumb("channels", "pause", "--state", state)
     check(status == 2 and "wants QUEUE" in err and out == "", f"channels pause without a queue: {status} {err}")
 
