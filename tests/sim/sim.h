@@ -203,7 +203,7 @@ bool tracker_is_empty(void);
 bool broker_holds(void);
 bool broker_is_empty(void); /* once all that it only remembers has run out */
 
-/* ---- tracker_store.c: the tables ---- */
+/* ---- tracker_tables.c ---- */
 
 void db_reset(void);
 /* Ingest's transaction: a row, queued under `epoch` or pending (0).  False: not committed. */

@@ -27,12 +27,12 @@ PGresult *result_new(int columns)
 
 void result_row(PGresult *r)
 {
-    size_t row = (size_t)r->columns * sizeof *r->cells;
+    size_t cells = (size_t)r->rows * (size_t)r->columns;
     r->rows++;
-    r->cells = realloc(r->cells, (size_t)r->rows * row);
+    r->cells = realloc(r->cells, (cells + (size_t)r->columns) * sizeof *r->cells);
     if (r->cells == NULL)
         abort();
-    memset(&r->cells[(r->rows - 1) * r->columns], 0, row);
+    memset(r->cells + cells, 0, (size_t)r->columns * sizeof *r->cells);
 }
 
 static cell_t *last(PGresult *r, int column)

@@ -1,5 +1,5 @@
 /* Put before each file of the tracker that is built for the simulation: names that the worker has
- * as well, and those of libraries whose place tracker_store.c and tracker_daemon.c take. */
+ * as well, and those of libraries whose place the files tracker_*.c here take. */
 #ifndef PLUMB_SIM_TRACKER_SEAMS_H
 #define PLUMB_SIM_TRACKER_SEAMS_H
 
