@@ -109,7 +109,12 @@ size_t plumb_utf8_prefix(const char *text, size_t length)
     if (length - 1 < 7 && is_plain(load_few(text, length)))
         return length;
     while (length - at >= 8) {
-        step = at >= words ? whole_of_8(load_8(text + at)) : 0;
+        uint64_t word = load_8(text + at);
+        if (is_plain(word)) {
+            at += 8;
+            continue;
+        }
+        step = at >= words ? whole_of_8(word) : 0;
         if (step == 0) {
             words = at >= words ? at + 8 : words;
             step = character(text + at, length - at);
