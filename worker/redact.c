@@ -123,9 +123,10 @@ void redact_put(const redact_t *redact, plumb_buf_t *out, const char *text, size
                 size_t max)
 {
     const size_t end = out->length + max;
+    const size_t longest = redact->count > 0 ? strlen(redact->secrets[0]) : 0;
     while (length > 0 && !out->failed) {
-        size_t secret = 0;
-        const char *found = find(redact, text, length, &secret);
+        size_t secret = 0, shown = end - out->length + longest; /* what begins behind is cut off */
+        const char *found = find(redact, text, length < shown ? length : shown, &secret);
         size_t plain = found == NULL ? length : (size_t)(found - text);
         size_t put = put_clean(out, text, plain, end - out->length);
         if (found == NULL || put < plain || end - out->length < sizeof REDACT_MARK - 1)
