@@ -505,6 +505,45 @@ static void says_what_it_holds(void **state)
     assert_int_equal(held_of(w, &done)->phase, PLUMB_PHASE_ANSWERED);
 }
 
+/* CPU time of the worker, so far. */
+static long cpu_ticks(const world_t *w)
+{
+    char path[64], text[1024];
+    unsigned long user = 0, kernel = 0;
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)w->pid);
+    FILE *file = fopen(path, "re");
+    assert_non_null(file);
+    text[fread(text, 1, sizeof text - 1, file)] = '\0';
+    fclose(file);
+    const char *at = strrchr(text, ')'); /* behind the name: state and ten numbers before these */
+    assert_non_null(at);
+    assert_int_equal(
+        sscanf(at, ") %*c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %lu %lu", &user, &kernel), 2);
+    return (long)(user + kernel);
+}
+
+/* What it costs to say ten times that it lives. */
+static long cost_of_idling(world_t *w)
+{
+    long before = cpu_ticks(w);
+    for (int i = 0; i < 10; i++)
+        expect(w, PLUMB_MSG_PING);
+    return cpu_ticks(w) - before;
+}
+
+/* The descriptor of a socket that nobody reads from must not keep the loop awake. */
+static void sleeps_while_the_tracker_is_away(void **state)
+{
+    world_t *w = *state;
+    hello(w);
+    long usual = cost_of_idling(w);
+    zsock_destroy(&w->results);
+    zsock_destroy(&w->acks);
+    long away = cost_of_idling(w); /* a second */
+    if (away > 2 * usual + 10)
+        fail_msg("%ld ticks of 10 ms, before %ld", away, usual);
+}
+
 static void tells_its_channels(void **state)
 {
     world_t *w = *state;
@@ -737,6 +776,7 @@ int main(void)
         TEST(a_job_from_hello_to_ack),
         TEST(tells_several_at_once),
         TEST(says_what_it_holds),
+        TEST(sleeps_while_the_tracker_is_away),
         TEST(tells_its_channels),
         TEST(fenced_says_hello_with_what_has_begun),
         TEST(lapsed_lease_goes_on_when_renewed),

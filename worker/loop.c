@@ -25,7 +25,7 @@
 #define STOP_MS 25000
 #define CREDIT_MAX 1024 /* what is held must fit one HELLO */
 
-enum { FROM_NET, FROM_SIGNAL, FROM_DIRECTORY, FROM_SOCKETS };
+enum { FROM_NET, FROM_SIGNAL, FROM_DIRECTORY, FROM_WORK, FROM_ACKS };
 
 /* ---- opening ---- */
 
@@ -45,23 +45,22 @@ static int watch_fd(worker_t *w, int fd, uint32_t from, plumb_err_t *err)
     return 0;
 }
 
-static int socket_fd(zsock_t *sock)
+static int watch_socket(worker_t *w, zsock_t *sock, uint32_t from, plumb_err_t *err)
 {
-    int fd = -1;
-    size_t size = sizeof fd;
-    zmq_getsockopt(zsock_resolve(sock), ZMQ_FD, &fd, &size);
-    return fd;
+    int fd = plumb_sock_fd(sock, err);
+    return fd < 0 ? -(int)err->code : watch_fd(w, fd, from, err);
 }
 
+/* The socket for results is not watched: nothing comes from it, and what its descriptor tells of, a
+ * peer that went, is looked at by the next send only; until then the loop would not sleep. */
 static int watch_all(worker_t *w, plumb_err_t *err)
 {
     int rc = watch_fd(w, w->daemon->signal_fd, FROM_SIGNAL, err);
     if (rc == 0 && plugins_fd(w->plugins) >= 0)
         rc = watch_fd(w, plugins_fd(w->plugins), FROM_DIRECTORY, err);
-    zsock_t *socks[] = {w->peers.work, w->peers.results, w->peers.acks};
-    for (size_t i = 0; rc == 0 && i < 3; i++)
-        rc = watch_fd(w, socket_fd(socks[i]), FROM_SOCKETS, err);
-    return rc;
+    if (rc == 0)
+        rc = watch_socket(w, w->peers.work, FROM_WORK, err);
+    return rc == 0 ? watch_socket(w, w->peers.acks, FROM_ACKS, err) : rc;
 }
 
 static int open_flight(worker_t *w, uint32_t credit, plumb_err_t *err)
@@ -246,7 +245,13 @@ static void on_events(worker_t *w, const struct epoll_event *events, int count, 
         case FROM_DIRECTORY:
             look(w, true, now_ms);
             break;
-        default: /* sockets are drained in every turn */
+        case FROM_WORK:
+            w->peers.work_stirred = true;
+            break;
+        case FROM_ACKS:
+            w->peers.acks_stirred = true;
+            break;
+        default:
             break;
         }
     }

@@ -28,6 +28,7 @@ static zsock_t *connect_to(const plumb_conf_t *conf, plumb_sock_kind_t kind, con
 int peers_open(peers_t *peers, const plumb_conf_t *conf, uint64_t instance, plumb_err_t *err)
 {
     lease_init(&peers->lease, instance, conf->fence, conf->ping_every, plumb_boot_ms());
+    peers->work_stirred = peers->acks_stirred = true;
     peers->held = malloc(PLUMB_HELD_MAX * sizeof *peers->held);
     if (peers->held == NULL)
         return plumb_err_set(err, PLUMB_E_MEMORY, "open sockets");
@@ -63,6 +64,7 @@ static bool send_note(peers_t *peers, zsock_t *sock, const plumb_note_t *note)
                         plumb_msg_name(note->type), err.text);
         return false;
     }
+    peers->work_stirred = peers->work_stirred || sock == peers->work;
     if (plumb_sock_send(sock, peers->frame.data, peers->frame.length))
         return true;
     plumb_metric_add(PLUMB_M_SENDS_REFUSED, plumb_msg_name(note->type), 1);
@@ -430,23 +432,27 @@ static void on_ack_frame(peers_t *peers, const void *data, size_t length)
         on_tracker_note(peers, &note);
 }
 
-static bool drain(peers_t *peers, zsock_t *sock,
+/* Asking a socket in vain costs two system calls, so only one that was stirred is asked. */
+static bool drain(peers_t *peers, zsock_t *sock, bool *stirred,
                   void (*take)(peers_t *peers, const void *data, size_t length))
 {
     zmq_msg_t frame;
     int count = 0;
+    if (!*stirred)
+        return false;
     while (count < BATCH && plumb_sock_receive(sock, &frame)) {
         take(peers, zmq_msg_data(&frame), zmq_msg_size(&frame));
         zmq_msg_close(&frame);
         count++;
     }
+    *stirred = count == BATCH;
     return count > 0;
 }
 
 bool peers_drain(peers_t *peers)
 {
-    bool acks = drain(peers, peers->acks, on_ack_frame);
-    bool work = drain(peers, peers->work, on_work_frame);
+    bool acks = drain(peers, peers->acks, &peers->acks_stirred, on_ack_frame);
+    bool work = drain(peers, peers->work, &peers->work_stirred, on_work_frame);
     return acks || work;
 }
 

@@ -16,6 +16,8 @@ typedef struct peers {
     zsock_t *work;    /* DEALER to the broker */
     zsock_t *results; /* PUSH to the tracker */
     zsock_t *acks;    /* SUB of the tracker */
+    /* May there be something to receive?  Its descriptor said so, or a send took its news. */
+    bool work_stirred, acks_stirred;
     const char *slot; /* borrowed */
     lease_t lease;
     calls_t *calls;
@@ -40,7 +42,7 @@ typedef struct peers {
 int peers_open(peers_t *peers, const plumb_conf_t *conf, uint64_t instance, plumb_err_t *err);
 void peers_close(peers_t *peers);
 
-/* Take everything that has arrived.  True when there was something. */
+/* Take everything that has arrived on sockets that were stirred.  True when there was something. */
 bool peers_drain(peers_t *peers);
 
 /* Send what is due: results, DONE, RETURN, heartbeats, channel notes. */

@@ -112,6 +112,7 @@ static void turn(int node)
 {
     worker_t *w = worker_of(node);
     mutate(w);
+    w->peers.work_stirred = w->peers.acks_stirred = true; /* nobody polls descriptors here */
     peers_drain(&w->peers);
     mutate(w);
     transfers_run(node);
