@@ -91,7 +91,7 @@ typedef struct station {
     int64_t ran_ms, due_ms;
     int64_t skew_ms; /* of its clocks */
     frame_t *inbox[INBOXES];
-    int64_t heard_ms; /* worker: its newest frame reaches the broker then */
+    int64_t heard_ms; /* its newest frame reaches the broker then */
     int64_t bad_since_ms,
         bad_until_ms; /* it could not be heard for so long that it may be given up */
 } station_t;

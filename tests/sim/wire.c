@@ -55,7 +55,7 @@ int wire_send(int from, int to, inbox_t inbox, const void *data, size_t length)
     int64_t at_ms = (cut ? link->cut_ms : sim.now_ms) + link->delay_ms + sim_between(0, 3);
     at_ms = at_ms > link->last_ms ? at_ms : link->last_ms;
     link->last_ms = at_ms;
-    if (from >= WORKER && to == BROKER)
+    if (to == BROKER)
         sim.stations[from].heard_ms = at_ms;
     enqueue(from, to, inbox, at_ms, data, length);
     if (inbox == IN_RESULTS && sim_chance(sim.doubling))

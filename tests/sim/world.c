@@ -254,6 +254,12 @@ static bool is_over(void)
     return tracker_is_empty();
 }
 
+/* The broker may wait for an ack, the tracker have a question of its that came just now. */
+static bool is_talking(void)
+{
+    return broker_holds() || !tracker_is_empty();
+}
+
 static void check_end(void)
 {
     char text[128];
@@ -306,7 +312,8 @@ bool sim_run(uint64_t seed, mutant_t mutant)
     int64_t end_ms = sim.now_ms + QUIET_MS;
     while (!sim.failed && sim.now_ms < end_ms && !is_over())
         run_until(sim.now_ms + 1000);
-    for (end_ms = sim.now_ms + CHATTER_MS; !sim.failed && sim.now_ms < end_ms && broker_holds();)
+    end_ms = sim.now_ms + CHATTER_MS;
+    while (!sim.failed && sim.now_ms < end_ms && is_talking())
         run_until(sim.now_ms + 1000);
     if (!sim.failed)
         check_end();
