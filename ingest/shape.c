@@ -349,7 +349,6 @@ int shape_hash(uint8_t hash[SHAPE_HASH], const plumb_lead_t *lead, const plumb_j
 {
     static const uint8_t key[crypto_shorthash_siphashx24_KEYBYTES] = {0};
     uint8_t digest[CANONICAL_DIGEST];
-    uint32_t attributes = plumb_json_member(json, plumb_json_member(json, 0, "data"), "attributes");
     plumb_buf_clear(all);
     for (int i = 0; i < PLUMB_LEAD_ATTRS; i++) {
         const plumb_attr_t *attr = &plumb_lead_attrs[i];
@@ -360,7 +359,7 @@ int shape_hash(uint8_t hash[SHAPE_HASH], const plumb_lead_t *lead, const plumb_j
             put_value(all, attr, value->data, value->length);
             continue;
         }
-        canonical_digest(digest, json, plumb_json_member(json, attributes, attr->name), scratch);
+        canonical_digest(digest, json, plumb_json_at(json, value->data), scratch);
         put_value(all, attr, digest, sizeof digest);
     }
     if (all->failed || scratch->failed)

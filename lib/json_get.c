@@ -68,9 +68,12 @@ static piece_t pieces_of(const plumb_json_t *json, uint32_t node)
 
 bool plumb_json_equal(const plumb_json_t *json, uint32_t node, const char *text)
 {
-    if (json->nodes[node].type != PLUMB_JSON_STRING)
+    const plumb_json_node_t *n = &json->nodes[node];
+    if (n->type != PLUMB_JSON_STRING)
         return false;
     size_t left = strlen(text);
+    if (!n->escaped)
+        return n->end - n->start - 2 == left && memcmp(json->text + n->start + 1, text, left) == 0;
     for (piece_t p = pieces_of(json, node); next_piece(&p); left -= p.length, text += p.length)
         if (p.length > left || memcmp(p.data, text, p.length) != 0)
             return false;

@@ -196,6 +196,7 @@ static const struct {
     {"\"name\":\"x\"", "\"name\":\"X\"", false},
     {"\"phone\":\"8 900 123 45 67\"", "\"phone\":\"+79001234567\"", true},
     {"\"name\":null", "", true},
+    {"\"phone\":\"8 900 123 45 67\",\"data\":[1]", "\"data\":[1],\"phone\":\"+79001234567\"", true},
 };
 
 static void hashes(void **state)
