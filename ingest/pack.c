@@ -4,6 +4,7 @@
 #include "pack.h"
 
 #include <arpa/inet.h>
+#include <assert.h>
 #include <endian.h>
 #include <string.h>
 
@@ -35,7 +36,6 @@ typedef struct record {
 
 #define COLUMN_HEAD 8
 #define COLUMN_MAX (COLUMN_HEAD + 24) /* of what is no text or bytes */
-#define COLUMNS_MAX 64
 
 static void put32(char *at, uint32_t value)
 {
@@ -43,10 +43,10 @@ static void put32(char *at, uint32_t value)
     memcpy(at, &wire, sizeof wire);
 }
 
-/* Begin a record that holds `bytes` of text and bytes. */
-static record_t record_begin(plumb_buf_t *out, size_t bytes)
+/* Begin a record of at most `columns`, which hold `bytes` of text and bytes. */
+static record_t record_begin(plumb_buf_t *out, size_t columns, size_t bytes)
 {
-    plumb_buf_reserve(out, 8 + (size_t)COLUMNS_MAX * COLUMN_MAX + bytes);
+    plumb_buf_reserve(out, 8 + columns * COLUMN_MAX + bytes);
     record_t r = {.out = out};
     if (!out->failed) {
         r.start = out->data + out->length;
@@ -62,6 +62,7 @@ static void record_end(record_t *r)
     put32(r->start, (uint32_t)(r->at - r->start - 4));
     put32(r->start + 4, r->columns);
     r->out->length += (size_t)(r->at - r->start);
+    assert(r->out->length < r->out->capacity);
     r->out->data[r->out->length] = '\0';
 }
 
@@ -191,9 +192,12 @@ static size_t lengths_of(const lead_record_t *record)
     return sum;
 }
 
+#define LEAD_COLUMNS_FIXED 11
+#define LEAD_COLUMNS_MAX (LEAD_COLUMNS_FIXED + PLUMB_LEAD_ATTRS)
+
 void pack_lead(plumb_buf_t *out, const lead_record_t *record)
 {
-    record_t r = record_begin(out, lengths_of(record));
+    record_t r = record_begin(out, LEAD_COLUMNS_MAX, lengths_of(record));
     put_id(&r, &record->lead->account);
     put_id(&r, &record->lead->id);
     put_time(&r, record->created_ms);
@@ -213,10 +217,13 @@ void pack_lead(plumb_buf_t *out, const lead_record_t *record)
     record_end(&r);
 }
 
+#define DELIVERY_COLUMNS 12
+
 void pack_delivery(plumb_buf_t *out, const delivery_record_t *record)
 {
     record_t r =
-        record_begin(out, record->channel.length + record->state.length + record->reason.length);
+        record_begin(out, DELIVERY_COLUMNS,
+                     record->channel.length + record->state.length + record->reason.length);
     put_id(&r, record->lead);
     put_id(&r, record->account);
     put_id(&r, &record->id);
