@@ -24,7 +24,7 @@ static check_verdict_t check_token(request_t *request, const char **reason)
 static check_verdict_t check_shape(request_t *request, const char **reason)
 {
     *reason = NULL;
-    if (!shape_read(&request->lead, &request->json, &request->texts, &request->body,
+    if (!shape_read(&request->lead, &request->work->json, &request->texts, &request->body,
                     &request->problems)) {
         answer_problems(request);
         return CHECK_ENDED;
@@ -168,8 +168,8 @@ static void leave_trace(plumb_buf_t *trace, const char *name, check_verdict_t ve
 bool checks_run(request_t *request)
 {
     bool refused = false;
-    plumb_buf_clear(&request->trace);
-    plumb_buf_text(&request->trace, "[");
+    plumb_buf_clear(&request->work->trace);
+    plumb_buf_text(&request->work->trace, "[");
     for (size_t i = 0; i < PLUMB_COUNT(checks); i++) {
         const char *reason;
         if (refused && !checks[i].gathers)
@@ -178,9 +178,9 @@ bool checks_run(request_t *request)
         if (verdict == CHECK_ENDED)
             return false;
         refused = refused || verdict == CHECK_REFUSED;
-        leave_trace(&request->trace, checks[i].name, verdict, reason);
+        leave_trace(&request->work->trace, checks[i].name, verdict, reason);
     }
-    plumb_buf_text(&request->trace, "]");
+    plumb_buf_text(&request->work->trace, "]");
     if (refused)
         answer_problems(request);
     return !refused;

@@ -25,6 +25,16 @@ bool idempotency_check_key(request_t *request)
     return false;
 }
 
+int idempotency_hash(request_t *request, plumb_err_t *err)
+{
+    workspace_t *w = request->work;
+    if (request->is_hashed)
+        return 0;
+    int rc = shape_hash(request->body_hash, &request->lead, &w->json, &w->plain, &w->message, err);
+    request->is_hashed = rc == 0;
+    return rc;
+}
+
 /* The repeat carries the same lead as the first request did: the answer is made of it again. */
 static int answer_again(request_t *request, const stored_answer_t *stored, plumb_err_t *err)
 {
@@ -50,18 +60,16 @@ static int replay_with(request_t *request, reader_t *reader, replay_t *replay, p
     const plumb_uuid_t *account = &request->identity.account;
     const char *route = request->route->name, *key = request->door.idempotency_key;
     int64_t life_ms = request->ingest->conf->idempotency_life;
-    uint8_t hash[SHAPE_HASH];
     int rc = store_answer(reader, account, route, key, life_ms, &stored, err);
     *replay = REPLAY_NONE;
     if (rc == 0 && stored.is_there && !stored.is_fresh) {
         rc = store_forget_answer(reader, account, route, key, life_ms, err);
     } else if (rc == 0 && stored.is_there) {
         *replay = REPLAY_ANSWERED;
-        rc = shape_hash(hash, &request->lead, &request->json, &request->plain, &request->message,
-                        err);
+        rc = idempotency_hash(request, err);
         if (rc < 0)
             return rc;
-        if (memcmp(hash, stored.body_hash, sizeof hash) != 0)
+        if (memcmp(request->body_hash, stored.body_hash, sizeof request->body_hash) != 0)
             answer_problem(request, PLUMB_E_IDEMPOTENCY, SOURCE_HEADER, "Idempotency-Key",
                            "the key was used for another body");
         else if (stored.is_erased)

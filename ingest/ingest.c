@@ -18,6 +18,8 @@ static int open_rest(ingest_t *in, plumb_err_t *err)
     if (rc == 0)
         rc = running_new(&in->running, (unsigned)conf->ingest_threads, err);
     if (rc == 0)
+        rc = workspaces_new(&in->workspaces, err);
+    if (rc == 0)
         rc = handover_new(&in->handover, err);
     if (rc == 0)
         rc = committers_new(&in->committers, conf, err);
@@ -63,6 +65,7 @@ void ingest_close(ingest_t *ingest)
     link_destroy(&in->link);
     committers_destroy(&in->committers);
     handover_destroy(&in->handover);
+    workspaces_destroy(&in->workspaces);
     running_destroy(&in->running);
     strangers_destroy(&in->strangers);
     limits_destroy(&in->limits);

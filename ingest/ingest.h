@@ -16,6 +16,7 @@
 #include "strangers.h"
 #include "token.h"
 #include "vault.h"
+#include "workspace.h"
 
 typedef struct server server_t;
 
@@ -33,6 +34,7 @@ typedef struct ingest {
     limits_t *limits;
     strangers_t *strangers;
     running_t *running; /* Idempotency-Keys under way */
+    workspaces_t *workspaces;
     handover_t *handover;
     committers_t *committers;
     link_t *link;

@@ -22,10 +22,9 @@ typedef struct making {
     plumb_key_t key;
     plumb_key_t attempt_key;
     char created[PLUMB_TIME_TEXT];
-    uint8_t body_hash[SHAPE_HASH];
     bool is_test;
     integration_t integration;
-    bool has_body; /* request->plain holds the lead as channels see it */
+    bool has_body; /* request->work->plain holds the lead as channels see it */
 } making_t;
 
 static plumb_slice_t slice(const char *text)
@@ -57,10 +56,10 @@ static int need_body(making_t *m, plumb_err_t *err)
 {
     if (m->has_body)
         return 0;
-    plumb_buf_clear(&m->request->plain);
+    plumb_buf_clear(&m->request->work->plain);
     m->has_body = true;
     plumb_key_attempt(&m->attempt_key, &m->key);
-    return plumb_lead_body_pack(&m->request->plain, m->lead, &m->request->json, err);
+    return plumb_lead_body_pack(&m->request->work->plain, m->lead, &m->request->work->json, err);
 }
 
 /* Encode the job of a delivery that is to be pushed after the commit. */
@@ -79,19 +78,19 @@ static int make_job(making_t *m, const target_t *target, const plumb_uuid_t *del
                        .verb = slice("send"),
                        .trace = slice(request->traceparent),
                        .is_ours = true,
-                       .body = slice_of(&request->plain)};
+                       .body = slice_of(&request->work->plain)};
     plumb_credential_to_job(&target->credential, &job);
     memcpy(job.attempt_key, m->attempt_key.bytes, sizeof job.attempt_key);
-    rc = plumb_job_encode(&request->message, &job, err);
+    rc = plumb_job_encode(&request->work->message, &job, err);
     sodium_memzero(job.attempt_key, sizeof job.attempt_key);
     return rc;
 }
 
 static void keep_job(request_t *request)
 {
-    size_t length = request->message.length;
+    size_t length = request->work->message.length;
     plumb_buf_put(&request->prepared.jobs, &length, sizeof length);
-    plumb_buf_put(&request->prepared.jobs, request->message.data, length);
+    plumb_buf_put(&request->prepared.jobs, request->work->message.data, length);
 }
 
 /* May the delivery go to the broker with the commit (T1)?  Then its job is kept. */
@@ -108,7 +107,7 @@ static int try_queue(making_t *m, const target_t *target, delivery_record_t *rec
     int rc = way == HANDOVER_OPEN ? make_job(m, target, &record->id, epoch, err) : 0;
     if (rc < 0)
         return rc;
-    if (way == HANDOVER_OPEN && !handover_reserve(handover, m->request->message.length))
+    if (way == HANDOVER_OPEN && !handover_reserve(handover, m->request->work->message.length))
         way = HANDOVER_FULL;
     m->request->prepared.is_crowded |= way == HANDOVER_FULL;
     if (way != HANDOVER_OPEN)
@@ -158,16 +157,16 @@ static int seal_lead(making_t *m, plumb_err_t *err)
     plumb_seal_place_t key_place = plumb_lead_place_key(&m->lead->account, &m->lead->id);
     plumb_seal_place_t place = plumb_lead_place_personal(&m->lead->account, &m->lead->id);
     plumb_key_new(&m->key, DATA_KEY_ID);
-    plumb_buf_clear(&request->sealed_key);
-    plumb_buf_clear(&request->sealed);
-    plumb_buf_clear(&request->plain);
-    int rc = plumb_seal(&request->sealed_key, &request->quiz->key, &key_place, m->key.bytes,
+    plumb_buf_clear(&request->work->sealed_key);
+    plumb_buf_clear(&request->work->sealed);
+    plumb_buf_clear(&request->work->plain);
+    int rc = plumb_seal(&request->work->sealed_key, &request->quiz->key, &key_place, m->key.bytes,
                         sizeof m->key.bytes, err);
     if (rc == 0)
-        rc = plumb_lead_personal_pack(&request->plain, m->lead, err);
+        rc = plumb_lead_personal_pack(&request->work->plain, m->lead, err);
     if (rc == 0)
-        rc = plumb_seal(&request->sealed, &m->key, &place, request->plain.data,
-                        request->plain.length, err);
+        rc = plumb_seal(&request->work->sealed, &m->key, &place, request->work->plain.data,
+                        request->work->plain.length, err);
     return rc;
 }
 
@@ -180,7 +179,8 @@ static void keep_answer(making_t *m, lead_record_t *record)
     request->prepared.is_keyed = true;
     record->route = slice(request->route->name);
     record->key = slice(request->door.idempotency_key);
-    record->body_hash = (plumb_slice_t){(const char *)m->body_hash, sizeof m->body_hash};
+    record->body_hash =
+        (plumb_slice_t){(const char *)request->body_hash, sizeof request->body_hash};
     record->integration_status = slice(integration_name(integration_status(&m->integration)));
 }
 
@@ -189,9 +189,9 @@ static int make_record(making_t *m, plumb_err_t *err)
     request_t *request = m->request;
     lead_record_t record = {.lead = m->lead,
                             .created_ms = m->now_ms,
-                            .sealed_key = slice_of(&request->sealed_key),
-                            .sealed = slice_of(&request->sealed),
-                            .trace = slice_of(&request->trace),
+                            .sealed_key = slice_of(&request->work->sealed_key),
+                            .sealed = slice_of(&request->work->sealed),
+                            .trace = slice_of(&request->work->trace),
                             .traceparent = slice(request->traceparent)};
     keep_answer(m, &record);
     pack_lead(&request->prepared.record, &record);
@@ -222,8 +222,7 @@ static int prepare(making_t *m, plumb_err_t *err)
     prepared_clear(&request->prepared);
     int rc = stamp(m, err);
     if (rc == 0 && request->door.idempotency_key != NULL)
-        rc = shape_hash(m->body_hash, m->lead, &request->json, &request->plain, &request->message,
-                        err);
+        rc = idempotency_hash(request, err);
     if (rc == 0)
         rc = seal_lead(m, err);
     for (size_t i = 0; rc == 0 && i < quiz->target_count; i++)
@@ -261,6 +260,7 @@ static bool answer_known(request_t *request)
 static void commit(making_t *m)
 {
     request_t *request = m->request;
+    request_rest(request);
     for (int try = 0; try < 2; try++) {
         switch (committers_commit(request->ingest->committers, &request->prepared)) {
         case COMMIT_DONE:

@@ -157,7 +157,7 @@ static const column_t timing_columns[] = {
 static void put_exchange(reading_t *r, plumb_buf_t *out, int row)
 {
     const PGresult *rows = r->attempt_rows;
-    plumb_buf_t *plain = &r->request->plain;
+    plumb_buf_t *plain = &r->request->work->plain;
     plumb_uuid_t delivery = plumb_get_uuid(rows, row, ATTEMPT_DELIVERY);
     plumb_seal_place_t place = plumb_lead_place_exchange(&r->lead->account, &delivery);
     plumb_err_t err = {0};
@@ -170,7 +170,7 @@ static void put_exchange(reading_t *r, plumb_buf_t *out, int row)
                                    plumb_get_length(rows, row, ATTEMPT_EXCHANGE), &err);
     /* A worker wrote it; what is no JSON would spoil the whole answer. */
     if (rc == 0)
-        rc = plumb_json_read_stored(&r->request->json, plain->data, plain->length, &err);
+        rc = plumb_json_read_stored(&r->request->work->json, plain->data, plain->length, &err);
     if (rc == 0)
         plumb_buf_put(out, plain->data, plain->length);
     else
@@ -307,7 +307,7 @@ static void put_delivery_names(const reading_t *r, plumb_buf_t *out)
 
 static void put_document(reading_t *r)
 {
-    plumb_buf_t *out = &r->request->answer.body, *remote = &r->request->message;
+    plumb_buf_t *out = &r->request->answer.body, *remote = &r->request->work->message;
     integration_t integration = {0};
     for (int i = 0; i < PQntuples(r->delivery_rows); i++)
         integration_count(&integration, plumb_get_text(r->delivery_rows, i, DELIVERY_STATE));
@@ -339,7 +339,7 @@ static int open_lead(reading_t *r, const plumb_slice_t *wrapped, const plumb_sli
     if (wrapped->data == NULL)
         return 0; /* erased */
     int rc = data_key_open(&r->key, request->ingest->vault, r->reader->db, &r->lead->account,
-                           &r->lead->id, wrapped, &request->plain, err);
+                           &r->lead->id, wrapped, &request->work->plain, err);
     if (rc < 0)
         return rc;
     plumb_key_attempt(&r->attempt_key, &r->key);

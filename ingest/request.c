@@ -9,10 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Kept between requests; one large lead must not hold its memory for ever, times all threads. */
-#define KEPT_MAX 16384
-#define KEPT_NODES 512
-
 request_t *request_new(ingest_t *ingest)
 {
     request_t *r = calloc(1, sizeof *r);
@@ -22,23 +18,12 @@ request_t *request_new(ingest_t *ingest)
 }
 
 /* All buffers of a request; most of them hold personal data at one time or another. */
-enum { BUFFERS = 14 };
+enum { BUFFERS = 8 };
 static void buffers_of(request_t *r, plumb_buf_t *list[BUFFERS])
 {
-    plumb_buf_t *const all[] = {&r->answer.headers,
-                                &r->answer.body,
-                                &r->problems.json,
-                                &r->out,
-                                &r->body,
-                                &r->texts,
-                                &r->trace,
-                                &r->plain,
-                                &r->sealed_key,
-                                &r->sealed,
-                                &r->message,
-                                &r->prepared.record,
-                                &r->prepared.deliveries,
-                                &r->prepared.jobs};
+    plumb_buf_t *const all[] = {
+        &r->answer.headers, &r->answer.body,     &r->problems.json,       &r->body,
+        &r->texts,          &r->prepared.record, &r->prepared.deliveries, &r->prepared.jobs};
     _Static_assert(PLUMB_COUNT(all) == BUFFERS, "every buffer is listed");
     for (int i = 0; i < BUFFERS; i++)
         list[i] = all[i];
@@ -52,7 +37,6 @@ void request_destroy(request_t **request)
     buffers_of(*request, list);
     for (int i = 0; i < BUFFERS; i++)
         plumb_buf_wipe(list[i]);
-    plumb_json_fini(&(*request)->json);
     free(*request);
     *request = NULL;
 }
@@ -64,7 +48,7 @@ void request_begin(request_t *request, struct mg_connection *conn)
     request->began_us = plumb_mono_us();
     request->route = NULL;
     request->quiz = NULL;
-    request->is_head = request->body_read = false;
+    request->is_head = request->body_read = request->is_hashed = false;
     request->identity = (identity_t){.scopes = 0};
     request->source = (source_t){{0}};
     request->answer.status = 0;
@@ -80,15 +64,23 @@ void request_end(request_t *request)
     plumb_buf_t *list[BUFFERS];
     catalog_release(request->quiz);
     request->quiz = NULL;
+    request_rest(request);
     buffers_of(request, list);
-    for (int i = 0; i < BUFFERS; i++) {
-        if (list[i]->capacity > KEPT_MAX)
-            plumb_buf_wipe(list[i]);
-        else
-            plumb_buf_clear(list[i]);
-    }
-    if (request->json.capacity > KEPT_NODES)
-        plumb_json_fini(&request->json);
+    for (int i = 0; i < BUFFERS; i++)
+        workspace_trim(list[i]);
+}
+
+bool request_work(request_t *request)
+{
+    if (request->work == NULL)
+        request->work = workspaces_take(request->ingest->workspaces);
+    return request->work != NULL;
+}
+
+void request_rest(request_t *request)
+{
+    workspaces_give(request->ingest->workspaces, request->work);
+    request->work = NULL;
 }
 
 /* ---- answers ---- */

@@ -9,6 +9,8 @@
 #include "ingest.h"
 #include "json.h"
 #include "lead.h"
+#include "shape.h"
+#include "workspace.h"
 
 #include <time.h>
 
@@ -47,18 +49,18 @@ typedef struct request {
 
     answer_t answer;
     problems_t problems;
-    plumb_buf_t out; /* the answer's bytes */
+    workspace_t *work; /* while it is worked on: handlers have one until they wait for a commit */
     time_t date_s;
     char date[48]; /* the Date header of that second */
 
     /* intake's */
     plumb_buf_t body;
-    plumb_json_t json;
     plumb_buf_t
         texts; /* decoded and normalised values; does not move while a lead points into it */
     plumb_lead_t lead;
-    plumb_buf_t trace, plain, sealed_key, sealed, message;
-    quiz_t *quiz; /* released at the request's end */
+    bool is_hashed;
+    uint8_t body_hash[SHAPE_HASH]; /* if `is_hashed` */
+    quiz_t *quiz;                  /* released at the request's end */
     prepared_t prepared;
 } request_t;
 
@@ -67,8 +69,13 @@ void request_destroy(request_t **request);
 
 /* Make ready for the next request. */
 void request_begin(request_t *request, struct mg_connection *conn);
-/* Let go of what belongs to this request only; personal data is wiped. */
+/* Let go of what belongs to this request only; buffers that grew large are wiped and released. */
 void request_end(request_t *request);
+
+/* Take a workspace, unless the request has one.  False: no memory. */
+bool request_work(request_t *request);
+/* Give it back: nothing of it is needed while the request waits. */
+void request_rest(request_t *request);
 
 /* Answer with one error; `closes` the connection as well. */
 void answer_error(request_t *request, plumb_code_t code, const char *detail);

@@ -107,10 +107,25 @@ static void count(const request_t *request)
                             (double)(plumb_mono_us() - request->began_us) / 1000);
 }
 
+/* In one piece.  False: no memory, so that nothing was sent. */
+static bool send_answer(request_t *request)
+{
+    const answer_t *a = &request->answer;
+    if (!request_work(request))
+        return false;
+    plumb_buf_t *out = &request->work->out;
+    plumb_buf_clear(out);
+    write_head(request, out);
+    if (!request->is_head)
+        plumb_buf_put(out, a->body.data, a->body.length);
+    if (!out->failed)
+        mg_write(request->conn, out->data, out->length);
+    return !out->failed;
+}
+
 void respond(request_t *request)
 {
     answer_t *a = &request->answer;
-    plumb_buf_t *out = &request->out;
     if (a->body.failed || a->headers.failed) {
         plumb_buf_clear(&a->headers);
         answer_error(request, PLUMB_E_MEMORY, "our mistake; it is in the log");
@@ -119,13 +134,9 @@ void respond(request_t *request)
     if ((request->door.has_body && !request->body_read) || request->door.is_chunked ||
         a->status == 400 || client_closes(request))
         a->closes = true;
+    if (!send_answer(request))
+        a->closes = true;
     if (a->closes)
         mg_disable_connection_keep_alive(request->conn);
-    plumb_buf_clear(out);
-    write_head(request, out);
-    if (!request->is_head)
-        plumb_buf_put(out, a->body.data, a->body.length);
-    if (!out->failed)
-        mg_write(request->conn, out->data, out->length);
     count(request);
 }

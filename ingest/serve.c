@@ -140,6 +140,14 @@ static bool read_body(request_t *request, body_clock_t *clock)
 
 /* ---- one request ---- */
 
+static void handle(request_t *request)
+{
+    if (request_work(request))
+        request->route->handle(request);
+    else
+        answer_error(request, PLUMB_E_MEMORY, "our mistake; it is in the log");
+}
+
 /* Random bytes come many at a time: each call costs a cipher's round. */
 void serve_trace(request_t *request)
 {
@@ -177,6 +185,6 @@ void serve(request_t *request, body_clock_t *clock, bool draining)
     } else if (negotiate(request)) {
         source_find(request);
         if ((request->route->scopes == 0 || authenticate(request)) && read_body(request, clock))
-            request->route->handle(request);
+            handle(request);
     }
 }
