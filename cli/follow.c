@@ -20,7 +20,8 @@ struct follow {
     unsigned count;
     char path[MERGE_SOURCES_MAX][PATH_MAX];
     const char *name[MERGE_SOURCES_MAX]; /* borrowed */
-    off_t at[MERGE_SOURCES_MAX];
+    int fd[MERGE_SOURCES_MAX];           /* the file that is read; -1: none yet */
+    off_t at[MERGE_SOURCES_MAX];         /* so far */
     merge_t merge;
     FILE *out;   /* while printing */
     size_t skip; /* lines yet to be passed over, in follow_tail */
@@ -33,10 +34,14 @@ bool follow_may_colour(FILE *out)
            strcmp(term, "dumb") != 0;
 }
 
-static off_t size_of(const char *path)
+/* Go over to the file that bears the name now, and read on at its end or from its beginning. */
+static void reopen(follow_t *f, unsigned i, bool at_end)
 {
     struct stat st;
-    return stat(path, &st) == 0 ? st.st_size : 0;
+    if (f->fd[i] >= 0)
+        close(f->fd[i]);
+    f->fd[i] = open(f->path[i], O_RDONLY | O_CLOEXEC);
+    f->at[i] = at_end && f->fd[i] >= 0 && fstat(f->fd[i], &st) == 0 ? st.st_size : 0;
 }
 
 int follow_new(follow_t **ret, const char *log_dir, const char *const names[], unsigned count,
@@ -51,7 +56,8 @@ int follow_new(follow_t **ret, const char *log_dir, const char *const names[], u
     for (unsigned i = 0; i < f->count; i++) {
         f->name[i] = names[i];
         snprintf(f->path[i], PATH_MAX, "%s/%s.log", log_dir, names[i]);
-        f->at[i] = size_of(f->path[i]);
+        f->fd[i] = -1;
+        reopen(f, i, true);
     }
     f->notify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
     if (f->notify < 0 || inotify_add_watch(f->notify, log_dir, IN_MODIFY | IN_CREATE) < 0) {
@@ -68,6 +74,9 @@ void follow_destroy(follow_t **follow)
         return;
     if ((*follow)->notify >= 0)
         close((*follow)->notify);
+    for (unsigned i = 0; i < (*follow)->count; i++)
+        if ((*follow)->fd[i] >= 0)
+            close((*follow)->fd[i]);
     merge_fini(&(*follow)->merge);
     free(*follow);
     *follow = NULL;
@@ -80,25 +89,45 @@ int follow_fd(const follow_t *follow)
 
 /* ---- reading ---- */
 
-/* Take what one log has grown by.  True: there may be more. */
-static bool read_log(follow_t *f, unsigned i)
+/* Does another file bear the name now?  Then nothing is added to the one that is read. */
+static bool is_put_aside(const follow_t *f, unsigned i)
 {
-    static const size_t chunk = 16384;
+    struct stat named, read;
+    return stat(f->path[i], &named) == 0 && fstat(f->fd[i], &read) == 0 &&
+           (named.st_ino != read.st_ino || named.st_dev != read.st_dev);
+}
+
+/* Read the file on to its end, unless READ_MAX comes before it: true. */
+static bool read_file(follow_t *f, unsigned i)
+{
     char data[16384];
     size_t total = 0;
-    int fd = open(f->path[i], O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return false;
-    if (size_of(f->path[i]) < f->at[i]) /* somebody cut it */
+    ssize_t n;
+    struct stat st;
+    if (fstat(f->fd[i], &st) == 0 && st.st_size < f->at[i]) /* somebody cut it */
         f->at[i] = 0;
-    ssize_t n = 1;
-    while (total < READ_MAX && (n = pread(fd, data, chunk, f->at[i])) > 0) {
+    while (total < READ_MAX && (n = pread(f->fd[i], data, sizeof data, f->at[i])) > 0) {
         merge_feed(&f->merge, i, data, (size_t)n);
         f->at[i] += n;
         total += (size_t)n;
     }
-    close(fd);
-    return n > 0;
+    return total >= READ_MAX;
+}
+
+/* Take what one log has grown by.  True: there may be more. */
+static bool read_log(follow_t *f, unsigned i)
+{
+    if (f->fd[i] < 0)
+        reopen(f, i, false);
+    while (f->fd[i] >= 0) {
+        bool last = is_put_aside(f, i); /* asked before its end is seen */
+        if (read_file(f, i))
+            return true;
+        if (!last)
+            return false;
+        reopen(f, i, false);
+    }
+    return false;
 }
 
 static void drain_notify(const follow_t *f)
@@ -140,7 +169,7 @@ void follow_skip(follow_t *f)
 {
     drain_notify(f);
     for (unsigned i = 0; i < f->count; i++)
-        f->at[i] = size_of(f->path[i]);
+        reopen(f, i, true);
 }
 
 static void print_late_line(void *self, unsigned source, const char *line, size_t length)
@@ -156,9 +185,9 @@ void follow_tail(follow_t *f, FILE *out, unsigned lines)
 {
     f->out = out;
     for (unsigned i = 0; i < f->count; i++) {
-        off_t size = size_of(f->path[i]);
-        if (size - f->at[i] > READ_MAX)
-            f->at[i] = size - READ_MAX;
+        struct stat st;
+        if (f->fd[i] >= 0 && fstat(f->fd[i], &st) == 0 && st.st_size - f->at[i] > READ_MAX)
+            f->at[i] = st.st_size - READ_MAX;
         read_log(f, i);
         f->skip = f->merge.count > lines ? f->merge.count - lines : 0;
         merge_flush(&f->merge, print_late_line, f);

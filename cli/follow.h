@@ -19,7 +19,9 @@ void follow_destroy(follow_t **follow);
 int follow_fd(const follow_t *follow);
 
 /* Print whole lines that came since the last call (or since follow_new), each behind its name.
- * True: there is more, after a look at the signals. */
+ * A file that was put aside is read to its end first; of one that was put aside twice between two
+ * calls, what is no longer there is not shown.  True: there is more, after a look at the signals.
+ */
 bool follow_print(follow_t *follow, FILE *out);
 
 /* Forget what came until now. */

@@ -43,6 +43,7 @@ static child_t *plan_own(up_t *up, child_id_t id, const char *const argv[], size
     for (size_t i = 0; i < count; i++)
         child->plan.argv[i + 1] = argv[i];
     launch_log(up, id, child->plan.log);
+    child->plan.output = up->logger.into[id];
     child->stop_signal = SIGTERM;
     child->stop_ms = STOP_MS;
     return child;
@@ -73,6 +74,7 @@ static int start_postgres(up_t *up, plumb_err_t *err)
         return rc;
     up_say("starting PostgreSQL in %s", up->cluster.dir);
     cluster_plan(&up->cluster, &child->plan, log);
+    child->plan.output = up->logger.into[CHILD_POSTGRES];
     child->stop_signal = SIGINT; /* "fast": open transactions are ended, then a checkpoint */
     child->stop_ms = POSTGRES_STOP_MS;
     child->prepare = cluster_prepare;

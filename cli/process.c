@@ -85,7 +85,8 @@ static _Noreturn void become(const process_plan_t *plan, pid_t parent, int log)
 
 int process_start(const process_plan_t *plan, pid_t *pid, plumb_err_t *err)
 {
-    int log = open(plan->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    int log = plan->output > 0 ? fcntl(plan->output, F_DUPFD_CLOEXEC, STDERR_FILENO + 1)
+                               : open(plan->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     if (log < 0)
         return plumb_err_set(err, PLUMB_E_SYSTEM, "open '%s': %s", plan->log, strerror(errno));
     pid_t parent = getpid();

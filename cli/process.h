@@ -17,6 +17,7 @@ typedef struct process_plan {
     const char *name;                   /* "worker" */
     const char *argv[PROCESS_ARGV_MAX]; /* argv[0] is the program's path; ends with NULL */
     char log[PATH_MAX];                 /* what it writes to stdout and stderr is appended */
+    int output;                         /* descriptor that gets it instead; 0: none */
     int passed;                         /* descriptor it gets as PROCESS_PASSED_FD; -1 none */
     bool plain;                         /* gets LC_ALL=C and no PG… variables */
     bool drops;                         /* becomes uid and gid first */

@@ -3,7 +3,7 @@
  *   plumb.conf   what the daemons read        keys/    master keys
  *   up.json      what runs (0600: a token)    pg/      the private PostgreSQL: data/, socket
  *   demo.json    who the demo is (0600)       run/     sockets, flight files
- *   up.lock      held while it is up          logs/    one file a process */
+ *   up.lock      held while it is up          logs/    one file a process, <file>.old before it */
 #ifndef PLUMB_CLI_STATE_H
 #define PLUMB_CLI_STATE_H
 

@@ -119,6 +119,8 @@ static void reap(supervisor_t *s)
     }
     if (any)
         tell_changed(s);
+    if (s->logger != NULL)
+        logger_keep(s->logger);
 }
 
 static void take_signals(supervisor_t *s)

@@ -5,6 +5,7 @@
 #ifndef PLUMB_CLI_SUPERVISOR_H
 #define PLUMB_CLI_SUPERVISOR_H
 
+#include "logger.h"
 #include "process.h"
 
 #include <stdint.h>
@@ -40,6 +41,7 @@ typedef struct child {
 typedef struct supervisor {
     child_t child[CHILD_COUNT];
     int signals;                 /* signalfd */
+    logger_t *logger;            /* NULL, or what is kept running as well */
     int further;                 /* one more descriptor that ends a wait; -1 none */
     int stop;                    /* 0, or the signal that asked to stop */
     bool hurry;                  /* asked twice */

@@ -8,7 +8,6 @@
 #include "settings.h"
 #include "timeline.h"
 
-#include <errno.h>
 #include <sodium.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -18,7 +17,7 @@
 #include <unistd.h>
 
 #define TAIL_LINES 8
-#define LOG_MAX (16 << 20) /* bytes, looked at when `up` starts */
+#define LOG_MAX (16 << 20) /* bytes, then it is put aside in place of the one before */
 #define STEP_MS 60000      /* nothing is polled for: signals and logs end a wait */
 
 void up_say(const char *format, ...)
@@ -105,6 +104,8 @@ static void explain(up_t *up, const plumb_err_t *err)
         up_say("stopped before it was up");
         return;
     }
+    if (up->logger.count > 0)
+        logger_flush(&up->logger);
     if (up->follow != NULL)
         follow_tail(up->follow, stderr, TAIL_LINES);
     up_say("plumb up: %s\nstopping what was started; the logs are in %s/logs", err->text,
@@ -113,27 +114,22 @@ static void explain(up_t *up, const plumb_err_t *err)
 
 /* ---- beginning and end ---- */
 
-/* A log that has grown large is put aside, in place of the one put aside before. */
-static void put_aside(const char *path)
-{
-    struct stat st;
-    char aside[PATH_MAX + 4];
-    snprintf(aside, sizeof aside, "%s.old", path);
-    if (stat(path, &st) == 0 && st.st_size > LOG_MAX && rename(path, aside) < 0)
-        up_say("cannot rename '%s': %s", path, strerror(errno));
-}
-
 static int open_logs(up_t *up, plumb_err_t *err)
 {
-    const char *names[CHILD_COUNT];
-    char path[PATH_MAX];
+    static char paths[CHILD_COUNT][PATH_MAX];
+    const char *names[CHILD_COUNT], *path_of[CHILD_COUNT];
+    char dir[PATH_MAX];
     for (int i = 0; i < CHILD_COUNT; i++) {
-        launch_log(up, i, path);
-        put_aside(path);
+        path_of[i] = launch_log(up, i, paths[i]);
         names[i] = child_name(i);
     }
+    int rc = logger_open(&up->logger, path_of, CHILD_COUNT, LOG_MAX, err);
+    if (rc < 0)
+        return rc;
+    up->supervisor.logger = &up->logger;
+    logger_flush(&up->logger); /* the files are there */
     bool colour = !args_has(up->args, OPT_NO_COLOR) && follow_may_colour(stderr);
-    return follow_new(&up->follow, state_path(up->state.dir, "logs", path), names, CHILD_COUNT,
+    return follow_new(&up->follow, state_path(up->state.dir, "logs", dir), names, CHILD_COUNT,
                       colour, err);
 }
 
@@ -141,6 +137,7 @@ static void close_all(up_t *up)
 {
     char path[PATH_MAX];
     supervisor_close(&up->supervisor);
+    logger_close(&up->logger);
     if (up->state.lock >= 0) {
         state_clean_run(up->conf.run_dir);
         unlink(state_path(up->state.dir, "up.json", path));

@@ -20,6 +20,7 @@ typedef struct up {
     plumb_conf_t conf;
     cluster_t cluster;
     supervisor_t supervisor;
+    logger_t logger;
     follow_t *follow;
     demo_t demo;         /* unless --no-demo */
     int port, port_held; /* ingest's; the descriptor keeps it ours while ingest restarts */

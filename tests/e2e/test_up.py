@@ -168,7 +168,14 @@ def dies_with_its_supervisor(state, info):
     check(status == 6 and json.loads(out)["running"] is False, f"status of nothing: {status} {out}")
     check("nothing runs" in down(state), "down does not say that nothing runs")
     check_nothing_left(state, info)
+    log, aside = state / "logs" / "worker.log", state / "logs" / "worker.log.old"
+    check(not aside.exists(), "a short log was put aside")
+    with log.open("a") as grown:
+        grown.write("a line of no account\n" * (17 << 20 >> 4))
+    size = log.stat().st_size
     again = up(state, "--port", 0)
+    check(aside.stat().st_size >= size and log.stat().st_size < 1 << 20,
+          f"logs of {aside.stat().st_size} and {log.stat().st_size} bytes after one of {size}")
     check({k: again[k] for k in IDS | {"token"}} == {k: info[k] for k in IDS | {"token"}}, "the demo is another one")
     seen = leads(again)
     check(len(seen) == 2, f"{len(seen)} leads after the second start")
