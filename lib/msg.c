@@ -40,8 +40,9 @@ const char *plumb_msg_name(plumb_msg_type_t type)
 
 plumb_msg_type_t plumb_msg_type_of(const char *name, size_t length)
 {
-    for (unsigned i = 0; i < PLUMB_MSG_COUNT; i++)
-        if (strlen(type_names[i]) == length && memcmp(name, type_names[i], length) == 0)
+    for (unsigned i = 0; length > 0 && i < PLUMB_MSG_COUNT; i++)
+        if (type_names[i][0] == name[0] && strlen(type_names[i]) == length &&
+            memcmp(name, type_names[i], length) == 0)
             return (plumb_msg_type_t)i;
     return PLUMB_MSG_COUNT;
 }
