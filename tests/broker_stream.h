@@ -4,8 +4,6 @@
 
 #include "broker_world.h"
 
-static const world_worker_t stream_worker = {"worker-0", 11, 4000};
-
 typedef struct stream {
     world_t w;
     unsigned next; /* number of the next job put */
@@ -27,7 +25,7 @@ static inline void stream_init(stream_t *s, const broker_settings_t *set)
 {
     *s = (stream_t){.next = 1};
     world_init(&s->w, set);
-    world_hello(&s->w, stream_worker, 0, NULL, 0);
+    world_hello(&s->w, world_wide, 0, NULL, 0);
 }
 
 static inline void stream_put(stream_t *s, unsigned count)
@@ -43,14 +41,14 @@ static inline void stream_end(stream_t *s, plumb_outcome_t outcome, int64_t retr
     assert_true(s->out_count > 0);
     plumb_ticket_t ticket = world_ticket(s->out[0], 1);
     memmove(s->out, s->out + 1, --s->out_count * sizeof s->out[0]);
-    world_done_as(&s->w, stream_worker, ticket, outcome, retry_after_ms);
+    world_done_as(&s->w, world_wide, ticket, outcome, retry_after_ms);
     world_ack_ticket(&s->w, ticket);
     stream_look(s);
 }
 
 static inline void stream_live(stream_t *s, int64_t ms)
 {
-    world_live(&s->w, &stream_worker, 1, ms);
+    world_live(&s->w, &world_wide, 1, ms);
     stream_look(s);
 }
 

@@ -152,6 +152,18 @@ static inline const said_t *world_last(const world_t *w, world_port_t port, plum
     return NULL;
 }
 
+typedef struct world_worker {
+    const char *slot;
+    uint64_t instance;
+    uint32_t credit;
+} world_worker_t;
+
+/* The workers of most tests; wide has room for whatever a test puts. */
+static const world_worker_t world_alpha = {"worker-0", 11, 8};
+static const world_worker_t world_alpha_again = {"worker-0", 12, 8}; /* its next start */
+static const world_worker_t world_beta = {"worker-1", 21, 8};
+static const world_worker_t world_wide = {"worker-0", 11, 4000};
+
 /* --- life --- */
 
 static inline broker_settings_t world_settings(void)
@@ -300,12 +312,6 @@ static inline void world_work(world_t *w, const char *slot, const plumb_note_t *
     world_check(w);
 }
 
-typedef struct world_worker {
-    const char *slot;
-    uint64_t instance;
-    uint32_t credit;
-} world_worker_t;
-
 static inline void world_hello(world_t *w, world_worker_t worker, uint64_t previous,
                                const plumb_held_t *held, size_t count)
 {
@@ -452,6 +458,29 @@ static inline size_t world_between(const world_t *w, unsigned low, unsigned high
         count += w->said[i].type == PLUMB_MSG_JOB && w->said[i].port == TO_WORKER &&
                  world_number(&w->said[i]) >= low && world_number(&w->said[i]) <= high;
     return count;
+}
+
+/* --- worlds to begin with --- */
+
+/* world_alpha holds jobs 1 … count. */
+static inline void world_begin(world_t *w, unsigned count)
+{
+    world_init(w, NULL);
+    world_hello(w, world_alpha, 0, NULL, 0);
+    world_put_many(w, 1, count);
+    world_step(w);
+    assert_int_equal(world_given(w, world_alpha.slot), count);
+    world_forget(w);
+}
+
+/* Nothing in it; memory is no limit, and a credential has so many calls at once. */
+static inline void world_begin_wide(world_t *w, unsigned calls)
+{
+    broker_settings_t set = world_settings();
+    set.memory = 256 << 20;
+    set.destination_start = calls;
+    set.destination_max = calls;
+    world_init(w, &set);
 }
 
 #endif

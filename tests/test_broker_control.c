@@ -1,17 +1,6 @@
 /* The operator's hand: pause, resume, drain, statistics. */
 #include "broker_stream.h"
 
-static const world_worker_t big = {"worker-0", 11, 4000};
-
-static void begin(world_t *w, unsigned calls)
-{
-    broker_settings_t set = world_settings();
-    set.memory = 256 << 20;
-    set.destination_start = calls;
-    set.destination_max = calls;
-    world_init(w, &set);
-}
-
 static void open_breaker(stream_t *s)
 {
     stream_put(s, 10);
@@ -26,8 +15,8 @@ static void pause_resume_drain(void **state)
 {
     (void)state;
     world_t w;
-    begin(&w, 1000);
-    world_hello(&w, big, 0, NULL, 0);
+    world_begin_wide(&w, 1000);
+    world_hello(&w, world_wide, 0, NULL, 0);
     world_step(&w);
     world_command(&w, "pause", "integration-a");
     world_put_many(&w, 1, 2);
@@ -58,9 +47,9 @@ static void pause_of_all_holds_new_queues_too(void **state)
 {
     (void)state;
     world_t w;
-    begin(&w, 1000);
+    world_begin_wide(&w, 1000);
     world_command(&w, "pause", "");
-    world_hello(&w, big, 0, NULL, 0);
+    world_hello(&w, world_wide, 0, NULL, 0);
     world_put_many(&w, 1, 2);
     world_step(&w);
     assert_int_equal(world_given(&w, NULL), 0);
@@ -74,13 +63,13 @@ static void unserved_queue_is_closed(void **state)
 {
     (void)state;
     world_t w;
-    begin(&w, 1000);
+    world_begin_wide(&w, 1000);
     world_put_many(&w, 1, 2);
     world_pass(&w, 9000);
     assert_string_equal(world_last(&w, BEACONS, PLUMB_MSG_BEACON)->queues, "");
     world_pass(&w, 2100);
     assert_string_equal(world_last(&w, BEACONS, PLUMB_MSG_BEACON)->queues, "integration-a");
-    world_hello(&w, big, 0, NULL, 0);
+    world_hello(&w, world_wide, 0, NULL, 0);
     world_pass(&w, 20);
     assert_string_equal(world_last(&w, BEACONS, PLUMB_MSG_BEACON)->queues, "");
     assert_int_equal(world_given(&w, NULL), 2);
@@ -94,7 +83,7 @@ static void statistics(void **state)
     stream_init(&s, NULL);
     open_breaker(&s);
     stream_put(&s, 1);
-    world_live(&s.w, &stream_worker, 1, 1200);
+    world_live(&s.w, &world_wide, 1, 1200);
     world_command(&s.w, "stats", "");
     const char *text = world_last(&s.w, TO_CONTROL, PLUMB_MSG_STATE)->text;
     static const char *const wanted[] = {

@@ -1,21 +1,6 @@
 /* The broker's custody of jobs: nobody forgets before somebody else knows. */
 #include "broker_world.h"
 
-static const world_worker_t alpha = {"worker-0", 11, 8};
-static const world_worker_t alpha_again = {"worker-0", 12, 8};
-static const world_worker_t beta = {"worker-1", 21, 8};
-
-/* A world with worker-0 holding jobs 1 … count. */
-static void begin(world_t *w, unsigned count)
-{
-    world_init(w, NULL);
-    world_hello(w, alpha, 0, NULL, 0);
-    world_put_many(w, 1, count);
-    world_step(w);
-    assert_int_equal(world_given(w, "worker-0"), count);
-    world_forget(w);
-}
-
 static void goes_its_way(void **state)
 {
     (void)state;
@@ -32,7 +17,7 @@ static void goes_its_way(void **state)
     world_put_many(&w, 1, 1); /* again: known */
     world_step(&w);
     assert_int_equal(world_given(&w, NULL), 0); /* nobody is there */
-    world_hello(&w, alpha, 0, NULL, 0);
+    world_hello(&w, world_alpha, 0, NULL, 0);
     const said_t *welcome = world_last(&w, TO_WORKER, PLUMB_MSG_WELCOME);
     assert_non_null(welcome);
     assert_int_equal(welcome->note.clock_ms, 77);
@@ -40,7 +25,7 @@ static void goes_its_way(void **state)
     assert_true(welcome->note.epoch == broker_epoch(w.b));
     world_step(&w);
     assert_int_equal(world_given(&w, "worker-0"), 1);
-    world_done(&w, alpha, 1);
+    world_done(&w, world_alpha, 1);
     assert_int_equal(broker_tickets(w.b), 1);
     world_put_many(&w, 1, 1); /* done, not acked: still known */
     world_step(&w);
@@ -56,13 +41,13 @@ static void pongs(void **state)
 {
     (void)state;
     world_t w;
-    begin(&w, 0);
-    world_ping(&w, alpha);
+    world_begin(&w, 0);
+    world_ping(&w, world_alpha);
     const said_t *pong = world_last(&w, TO_WORKER, PLUMB_MSG_PONG);
     assert_non_null(pong);
     assert_true(pong->note.clock_ms == w.now);
-    world_ping(&w, alpha_again); /* another instance */
-    world_ping(&w, beta);        /* another slot */
+    world_ping(&w, world_alpha_again); /* another instance */
+    world_ping(&w, world_beta);        /* another slot */
     assert_int_equal(world_count(&w, TO_WORKER, PLUMB_MSG_FENCED, "worker-0"), 1);
     assert_int_equal(world_count(&w, TO_WORKER, PLUMB_MSG_FENCED, "worker-1"), 1);
     assert_int_equal(world_count(&w, TO_WORKER, PLUMB_MSG_PONG, NULL), 1);
@@ -99,8 +84,8 @@ static void silent_worker_loses_all(void **state)
 {
     (void)state;
     world_t w;
-    begin(&w, 2);
-    world_done(&w, alpha, 1);
+    world_begin(&w, 2);
+    world_done(&w, world_alpha, 1);
     world_pass(&w, 9999);
     assert_int_equal(world_count(&w, TO_TRACKER, PLUMB_MSG_LOST, NULL), 0);
     world_pass(&w, 1);
@@ -111,13 +96,13 @@ static void silent_worker_loses_all(void **state)
     for (size_t i = 0; i < 2; i++)
         assert_int_equal(lost->held[i].done,
                          lost->held[i].ticket.delivery.b[15] == 1); /* job 1 was done */
-    world_ping(&w, alpha);
+    world_ping(&w, world_alpha);
     assert_int_equal(world_count(&w, TO_WORKER, PLUMB_MSG_FENCED, NULL), 1);
     world_forget(&w);
     world_pass(&w, 3000); /* repeated until acked */
     assert_int_equal(world_count(&w, TO_TRACKER, PLUMB_MSG_LOST, NULL), 3);
     world_put_many(&w, 2, 1); /* an audit's copy of what is lost is not run */
-    world_hello(&w, beta, 0, NULL, 0);
+    world_hello(&w, world_beta, 0, NULL, 0);
     world_ack(&w, 1);
     world_ack(&w, 2);
     world_forget(&w);
@@ -133,15 +118,15 @@ static void heir_takes_over(void **state)
 {
     (void)state;
     world_t w;
-    begin(&w, 2); /* both go: the account's share is 2 of 8 */
+    world_begin(&w, 2); /* both go: the account's share is 2 of 8 */
     plumb_held_t held[] = {world_held(1, PLUMB_PHASE_ASSIGNED), world_held(2, PLUMB_PHASE_SENT)};
-    world_hello(&w, alpha_again, alpha.instance, held, 2);
+    world_hello(&w, world_alpha_again, world_alpha.instance, held, 2);
     world_step(&w);
     assert_int_equal(world_count(&w, TO_TRACKER, PLUMB_MSG_LOST, NULL), 0);
     assert_int_equal(world_given(&w, "worker-0"), 1); /* job 1 again */
     assert_true(world_last(&w, TO_WORKER, PLUMB_MSG_JOB)->job.delivery.b[15] == 1);
     world_ack(&w, 2); /* it sends the result of what was sent … */
-    world_live(&w, &alpha_again, 1, 6000);
+    world_live(&w, &world_alpha_again, 1, 6000);
     assert_int_equal(broker_tickets(w.b), 1); /* … and has no done to say */
     world_fini(&w);
 }
@@ -151,11 +136,11 @@ static void done_crosses_hello(void **state)
 {
     (void)state;
     world_t w;
-    begin(&w, 1);
-    world_hello(&w, alpha, 0, NULL, 0);
+    world_begin(&w, 1);
+    world_hello(&w, world_alpha, 0, NULL, 0);
     world_step(&w);
-    world_done(&w, alpha, 1);
-    world_live(&w, &alpha, 1, 4000);
+    world_done(&w, world_alpha, 1);
+    world_live(&w, &world_alpha, 1, 4000);
     assert_int_equal(world_given(&w, NULL), 0);
     world_ack(&w, 1);
     assert_int_equal(broker_tickets(w.b), 0);
@@ -167,11 +152,11 @@ static void foreign_work_may_be_lost(void **state)
 {
     (void)state;
     world_t w;
-    begin(&w, 0);
+    world_begin(&w, 0);
     plumb_held_t held = world_held(1, PLUMB_PHASE_SENT);
-    world_hello(&w, alpha, 0, &held, 1);
-    world_hello(&w, alpha, 0, NULL, 0);
-    world_live(&w, &alpha, 1, 4000);
+    world_hello(&w, world_alpha, 0, &held, 1);
+    world_hello(&w, world_alpha, 0, NULL, 0);
+    world_live(&w, &world_alpha, 1, 4000);
     assert_null(world_last(&w, TO_TRACKER, PLUMB_MSG_LOST)); /* it may be recorded as well */
     world_answer(&w, 1);
     const said_t *lost = world_last(&w, TO_TRACKER, PLUMB_MSG_LOST);
@@ -185,12 +170,13 @@ static void names_itself(void **state)
 {
     (void)state;
     world_t w;
-    begin(&w, 0);
+    world_begin(&w, 0);
     plumb_held_t held = world_held(1, PLUMB_PHASE_ASSIGNED);
-    world_hello(&w, beta, beta.instance, &held, 1);
+    world_hello(&w, world_beta, world_beta.instance, &held, 1);
     assert_int_equal(broker_tickets(w.b), 1);
-    world_hello(&w, alpha_again, alpha.instance, &held, 1); /* of its file: it has it not */
-    world_say(&w, beta, PLUMB_MSG_RETURN, 1);
+    world_hello(&w, world_alpha_again, world_alpha.instance, &held,
+                1); /* of its file: it has it not */
+    world_say(&w, world_beta, PLUMB_MSG_RETURN, 1);
     world_step(&w);
     assert_true(world_last(&w, TO_TRACKER, PLUMB_MSG_LOST)->note.given_up);
     world_fini(&w);
@@ -201,12 +187,12 @@ static void heir_of_the_unwelcomed(void **state)
 {
     (void)state;
     world_t w;
-    begin(&w, 2);
+    world_begin(&w, 2);
     plumb_held_t held = world_held(2, PLUMB_PHASE_SENT);
-    world_worker_t again = alpha;
+    world_worker_t again = world_alpha;
     for (int i = 0; i < 3; i++) {
         again.instance++;
-        world_hello(&w, again, alpha.instance, &held, 1);
+        world_hello(&w, again, world_alpha.instance, &held, 1);
         world_step(&w);
         world_answer(&w, 1); /* so it goes out again, and is not heard of */
         assert_int_equal(world_given(&w, NULL), i + 1);
@@ -223,8 +209,8 @@ static void stranger_in_the_slot(void **state)
 {
     (void)state;
     world_t w;
-    begin(&w, 1);
-    world_hello(&w, alpha_again, 999, NULL, 0); /* names somebody else as predecessor */
+    world_begin(&w, 1);
+    world_hello(&w, world_alpha_again, 999, NULL, 0); /* names somebody else as predecessor */
     world_step(&w);
     assert_true(world_names(world_last(&w, TO_TRACKER, PLUMB_MSG_LOST), 1));
     assert_int_equal(world_given(&w, NULL), 0);
@@ -261,18 +247,19 @@ static void hello_twice(void **state)
 {
     (void)state;
     world_t w;
-    begin(&w, 2);
+    world_begin(&w, 2);
     plumb_held_t held[] = {world_held(1, PLUMB_PHASE_SENT), world_held(2, PLUMB_PHASE_ASSIGNED)};
     for (int i = 0; i < 2; i++)
-        world_hello(&w, alpha, 0, held, 2);
-    world_live(&w, &alpha, 1, 3000);
+        world_hello(&w, world_alpha, 0, held, 2);
+    world_live(&w, &world_alpha, 1, 3000);
     assert_int_equal(world_given(&w, NULL), 0); /* it has both */
-    world_hello(&w, alpha, 0, held, 1);         /* lacks the second: lost on the way */
-    world_live(&w, &alpha, 1, 3000);
+    world_hello(&w, world_alpha, 0, held, 1);   /* lacks the second: lost on the way */
+    world_live(&w, &world_alpha, 1, 3000);
     world_answer(&w, 2);
     assert_int_equal(world_given(&w, NULL), 1);
-    world_hello(&w, alpha, 0, held + 1, 1); /* what had begun is gone: it may have been sent */
-    world_live(&w, &alpha, 1, 3000);
+    world_hello(&w, world_alpha, 0, held + 1,
+                1); /* what had begun is gone: it may have been sent */
+    world_live(&w, &world_alpha, 1, 3000);
     world_answer(&w, 1);
     assert_int_equal(world_given(&w, NULL), 1);
     assert_true(world_names(world_last(&w, TO_TRACKER, PLUMB_MSG_LOST), 1));
@@ -309,10 +296,10 @@ static void foreign_work_is_asked_for(void **state)
     world_t w;
     world_init(&w, NULL);
     plumb_held_t held = world_held(1, PLUMB_PHASE_SENT);
-    world_hello(&w, alpha, 0, &held, 1);
-    world_live(&w, &alpha, 1, 4900);
+    world_hello(&w, world_alpha, 0, &held, 1);
+    world_live(&w, &world_alpha, 1, 4900);
     assert_int_equal(world_count(&w, TO_TRACKER, PLUMB_MSG_UNACKED, NULL), 0);
-    world_live(&w, &alpha, 1, 600);
+    world_live(&w, &world_alpha, 1, 600);
     assert_true(world_names(world_last(&w, TO_TRACKER, PLUMB_MSG_UNACKED), 1));
     world_fini(&w);
 }
@@ -323,11 +310,11 @@ static void unacked_is_said_again(void **state)
 {
     (void)state;
     world_t w;
-    begin(&w, 1);
-    world_done(&w, alpha, 1);
-    world_live(&w, &alpha, 1, 4999);
+    world_begin(&w, 1);
+    world_done(&w, world_alpha, 1);
+    world_live(&w, &world_alpha, 1, 4999);
     assert_int_equal(world_count(&w, TO_TRACKER, PLUMB_MSG_UNACKED, NULL), 0);
-    world_live(&w, &alpha, 1, 10001);
+    world_live(&w, &world_alpha, 1, 10001);
     assert_int_equal(world_count(&w, TO_TRACKER, PLUMB_MSG_UNACKED, NULL), 3);
     world_fini(&w);
 }
@@ -337,13 +324,13 @@ static void ack_before_done(void **state)
     (void)state;
     for (int done_comes = 0; done_comes < 2; done_comes++) {
         world_t w;
-        begin(&w, 1);
+        world_begin(&w, 1);
         world_ack(&w, 1);
         assert_int_equal(broker_tickets(w.b), 1); /* its credit is still out */
         if (done_comes)
-            world_done(&w, alpha, 1);
+            world_done(&w, world_alpha, 1);
         else
-            world_live(&w, &alpha, 1, 5500);
+            world_live(&w, &world_alpha, 1, 5500);
         assert_int_equal(broker_tickets(w.b), 0);
         assert_int_equal(broker_held(w.b), 0);
         world_fini(&w);
@@ -357,7 +344,7 @@ static void ack_of_what_waits(void **state)
     world_init(&w, NULL);
     world_put_many(&w, 1, 2);
     world_ack(&w, 1);
-    world_hello(&w, alpha, 0, NULL, 0);
+    world_hello(&w, world_alpha, 0, NULL, 0);
     world_step(&w);
     assert_int_equal(world_given(&w, NULL), 1);
     world_fini(&w);
@@ -375,7 +362,7 @@ static void returned_goes_first(void **state)
     world_say(&w, one, PLUMB_MSG_RETURN, 1);
     world_step(&w);
     assert_int_equal(world_given(&w, "worker-0"), 1); /* not to it at once */
-    world_hello(&w, beta, 0, NULL, 0);
+    world_hello(&w, world_beta, 0, NULL, 0);
     world_step(&w);
     const said_t *job = world_last(&w, TO_WORKER, PLUMB_MSG_JOB);
     assert_string_equal(job->to, "worker-1");

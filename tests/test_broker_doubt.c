@@ -2,20 +2,6 @@
  * recorded. */
 #include "broker_world.h"
 
-static const world_worker_t alpha = {"worker-0", 11, 8};
-static const world_worker_t alpha_again = {"worker-0", 12, 8};
-
-/* A world with worker-0 holding jobs 1 … count. */
-static void begin(world_t *w, unsigned count)
-{
-    world_init(w, NULL);
-    world_hello(w, alpha, 0, NULL, 0);
-    world_put_many(w, 1, count);
-    world_step(w);
-    assert_int_equal(world_given(w, "worker-0"), count);
-    world_forget(w);
-}
-
 /* What neither list nor done names may be recorded, with both words of it lost: it waits until the
  * tracker says which, for as long as that takes. */
 static void unlisted_is_asked_for(void **state)
@@ -23,20 +9,20 @@ static void unlisted_is_asked_for(void **state)
     (void)state;
     for (int recorded = 0; recorded < 2; recorded++) {
         world_t w;
-        begin(&w, 1);
-        world_hello(&w, alpha_again, alpha.instance, NULL, 0);
+        world_begin(&w, 1);
+        world_hello(&w, world_alpha_again, world_alpha.instance, NULL, 0);
         w.deaf[TO_TRACKER] = true;
-        world_live(&w, &alpha_again, 1, 3000);
+        world_live(&w, &world_alpha_again, 1, 3000);
         assert_int_equal(world_given(&w, NULL), 0); /* nobody to ask */
         w.deaf[TO_TRACKER] = false;
-        world_live(&w, &alpha_again, 1, 60000); /* asked for, and no answer comes */
+        world_live(&w, &world_alpha_again, 1, 60000); /* asked for, and no answer comes */
         assert_int_equal(world_given(&w, NULL), 0);
         assert_true(world_count(&w, TO_TRACKER, PLUMB_MSG_UNACKED, NULL) >= 100);
         if (recorded)
             world_ack(&w, 1);
         else
             world_answer(&w, 1);
-        world_live(&w, &alpha_again, 1, 3000);
+        world_live(&w, &world_alpha_again, 1, 3000);
         assert_int_equal(world_given(&w, NULL), recorded ? 0 : 1);
         assert_int_equal(broker_tickets(w.b), recorded ? 0 : 1);
         world_fini(&w);
@@ -49,25 +35,25 @@ static void late_answers_say_nothing(void **state)
 {
     (void)state;
     world_t w;
-    begin(&w, 2);
+    world_begin(&w, 2);
     world_unrecorded(&w, world_ticket(1, 1), broker_epoch(w.b), UINT64_MAX); /* it has it */
     plumb_held_t second = world_held(2, PLUMB_PHASE_SENT);
-    world_hello(&w, alpha, 0, &second, 1);
+    world_hello(&w, world_alpha, 0, &second, 1);
     world_step(&w);
     uint64_t early = world_last(&w, TO_TRACKER, PLUMB_MSG_UNACKED)->note.instance;
     assert_true(early > 0);
     world_answer(&w, 1);
     assert_int_equal(world_given(&w, NULL), 1); /* … and let go of again */
-    world_hello(&w, alpha_again, alpha.instance, &second, 1);
+    world_hello(&w, world_alpha_again, world_alpha.instance, &second, 1);
     world_unrecorded(&w, world_ticket(1, 1), broker_epoch(w.b), early);
-    world_live(&w, &alpha_again, 1, 1000);
+    world_live(&w, &world_alpha_again, 1, 1000);
     uint64_t late = world_last(&w, TO_TRACKER, PLUMB_MSG_UNACKED)->note.instance;
     assert_true(late > early);
     world_unrecorded(&w, world_ticket(1, 1), broker_epoch(w.b), early);
     world_unrecorded(&w, world_ticket(1, 1), broker_epoch(w.b) + 1, late); /* another broker's */
     world_unrecorded(&w, world_ticket(1, 1), 0, late);
     world_unrecorded(&w, world_ticket(3, 1), broker_epoch(w.b), late); /* unknown */
-    world_live(&w, &alpha_again, 1, 1000);
+    world_live(&w, &world_alpha_again, 1, 1000);
     assert_int_equal(world_given(&w, NULL), 1);
     world_unrecorded(&w, world_ticket(1, 1), broker_epoch(w.b), late);
     world_step(&w);
@@ -80,9 +66,9 @@ static void only_doubt_wants_an_answer(void **state)
 {
     (void)state;
     world_t w;
-    begin(&w, 1);
-    world_done(&w, alpha, 1);
-    world_live(&w, &alpha, 1, 6000);
+    world_begin(&w, 1);
+    world_done(&w, world_alpha, 1);
+    world_live(&w, &world_alpha, 1, 6000);
     const said_t *asked = world_last(&w, TO_TRACKER, PLUMB_MSG_UNACKED);
     assert_true(world_names(asked, 1));
     assert_true(asked->note.instance == 0);
@@ -96,10 +82,10 @@ static void doubt_outlasts_the_stop(void **state)
 {
     (void)state;
     world_t w;
-    begin(&w, 1);
-    world_hello(&w, alpha_again, alpha.instance, NULL, 0);
+    world_begin(&w, 1);
+    world_hello(&w, world_alpha_again, world_alpha.instance, NULL, 0);
     broker_stop(w.b, w.now);
-    world_live(&w, &alpha_again, 1, 3000);
+    world_live(&w, &world_alpha_again, 1, 3000);
     assert_false(broker_is_idle(w.b));
     assert_int_equal(world_count(&w, TO_TRACKER, PLUMB_MSG_LOST, NULL), 0);
     world_answer(&w, 1);

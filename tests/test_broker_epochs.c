@@ -1,27 +1,14 @@
 /* Audits, epochs, stopping, and jobs that must go alone. */
 #include "broker_world.h"
 
-static const world_worker_t alpha = {"worker-0", 11, 8};
-
-/* A world with worker-0 holding jobs 1 … count. */
-static void begin(world_t *w, unsigned count)
-{
-    world_init(w, NULL);
-    world_hello(w, alpha, 0, NULL, 0);
-    world_put_many(w, 1, count);
-    world_step(w);
-    assert_int_equal(world_given(w, "worker-0"), count);
-    world_forget(w);
-}
-
 /* --- audit --- */
 
 static void audits(void **state)
 {
     (void)state;
     world_t w;
-    begin(&w, 2);
-    world_done(&w, alpha, 1);
+    world_begin(&w, 2);
+    world_done(&w, world_alpha, 1);
     plumb_held_t held[] = {world_held(1, 0), world_held(2, 0), world_held(3, 0)};
     world_ask_list(&w, PLUMB_MSG_AUDIT, held, 3);
     const said_t *missing = world_last(&w, TO_CONTROL, PLUMB_MSG_MISSING);
@@ -45,19 +32,19 @@ static void late_copy_does_nothing(void **state)
 {
     (void)state;
     world_t w;
-    begin(&w, 0);
+    world_begin(&w, 0);
     plumb_held_t held = world_held(1, 0);
     world_ask_list(&w, PLUMB_MSG_AUDIT, &held, 1);
     world_put_many(&w, 1, 1);
     world_step(&w);
-    world_done(&w, alpha, 1);
+    world_done(&w, world_alpha, 1);
     world_ack(&w, 1);
     assert_int_equal(world_given(&w, NULL), 1);
-    world_live(&w, &alpha, 1, 120000);
+    world_live(&w, &world_alpha, 1, 120000);
     world_put_many(&w, 1, 1);
     world_step(&w);
     assert_int_equal(world_given(&w, NULL), 1);
-    world_live(&w, &alpha, 1, 600000);
+    world_live(&w, &world_alpha, 1, 600000);
     assert_int_equal(broker_tickets(w.b), 0);
     world_fini(&w);
 }
@@ -68,7 +55,7 @@ static void late_copy_of_what_was_given_up(void **state)
     (void)state;
     for (int acked_first = 0; acked_first < 2; acked_first++) {
         world_t w;
-        begin(&w, 0);
+        world_begin(&w, 0);
         plumb_held_t held = world_held(1, 0);
         world_ask_list(&w, PLUMB_MSG_AUDIT, &held, 1);
         if (!acked_first) {
@@ -79,7 +66,7 @@ static void late_copy_of_what_was_given_up(void **state)
             world_command(&w, "resume", "");
         }
         world_ack(&w, 1);
-        world_live(&w, &alpha, 1, 100000);
+        world_live(&w, &world_alpha, 1, 100000);
         world_put_many(&w, 1, 1);
         world_step(&w);
         assert_int_equal(world_given(&w, NULL), 0);
@@ -93,7 +80,7 @@ static void recall_before_job(void **state)
     (void)state;
     for (int audited = 0; audited < 2; audited++) {
         world_t w;
-        begin(&w, 0);
+        world_begin(&w, 0);
         plumb_held_t held = world_held(1, 0);
         if (audited)
             world_ask_list(&w, PLUMB_MSG_AUDIT, &held, 1);
@@ -114,15 +101,15 @@ static void lost_between_us_is_found(void **state)
 {
     (void)state;
     world_t w;
-    begin(&w, 1);
-    world_live(&w, &alpha, 1, 130000);
+    world_begin(&w, 1);
+    world_live(&w, &world_alpha, 1, 130000);
     assert_true(world_names(world_last(&w, TO_TRACKER, PLUMB_MSG_UNACKED), 1));
     assert_true(world_count(&w, TO_WORKER, PLUMB_MSG_FENCED, "worker-0") > 0);
     world_put_many(&w, 2, 1);
     world_step(&w);
     assert_int_equal(world_given(&w, NULL), 0); /* nothing may cross its hello */
-    world_hello(&w, alpha, 0, NULL, 0);
-    world_live(&w, &alpha, 1, 3000);
+    world_hello(&w, world_alpha, 0, NULL, 0);
+    world_live(&w, &world_alpha, 1, 3000);
     assert_int_equal(world_given(&w, NULL), 1);
     world_answer(&w, 1);
     assert_int_equal(world_given(&w, NULL), 2);
@@ -135,7 +122,7 @@ static void stale_jobs_are_dropped(void **state)
 {
     (void)state;
     world_t w;
-    begin(&w, 0);
+    world_begin(&w, 0);
     plumb_job_t job = world_job(&w, 1);
     job.epoch++;
     world_put(&w, &job);
@@ -153,10 +140,10 @@ static void sleeper_asks(void **state)
     } cases[] = {{"it stands", true}, {"it is dead", false}};
     for (size_t i = 0; i < PLUMB_COUNT(cases); i++) {
         world_t w;
-        begin(&w, 1);
+        world_begin(&w, 1);
         uint64_t epoch = broker_epoch(w.b);
         w.now += 20000;
-        world_ping(&w, alpha); /* what came meanwhile is no lease */
+        world_ping(&w, world_alpha); /* what came meanwhile is no lease */
         world_put_many(&w, 2, 1);
         world_step(&w);
         assert_false(broker_takes(w.b));
@@ -176,7 +163,7 @@ static void sleeper_asks(void **state)
         assert_true((broker_epoch(w.b) == epoch) == cases[i].stands);
         assert_int_equal(broker_tickets(w.b), cases[i].stands ? 1 : 0);
         assert_int_equal(broker_workers(w.b), cases[i].stands ? 1 : 0);
-        world_ping(&w, alpha);
+        world_ping(&w, world_alpha);
         assert_int_equal(world_count(&w, TO_WORKER, PLUMB_MSG_FENCED, NULL), !cases[i].stands);
         world_fini(&w);
     }
@@ -186,7 +173,7 @@ static void told_unasked_that_it_is_dead(void **state)
 {
     (void)state;
     world_t w;
-    begin(&w, 1);
+    world_begin(&w, 1);
     uint64_t epoch = broker_epoch(w.b);
     plumb_note_t answer = {.type = PLUMB_MSG_STANDS, .epoch = epoch, .stands = false};
     world_ask(&w, &answer);
@@ -200,7 +187,7 @@ static void own_standstill_kills_nobody(void **state)
 {
     (void)state;
     world_t w;
-    begin(&w, 1);
+    world_begin(&w, 1);
     world_pass(&w, 6000);
     w.now += 6000; /* 12 s since the last ping, 6 of them our own */
     world_step(&w);
@@ -208,7 +195,7 @@ static void own_standstill_kills_nobody(void **state)
     world_put_many(&w, 2, 1);
     world_step(&w);
     assert_int_equal(world_given(&w, NULL), 0); /* but it gets nothing before it is heard */
-    world_ping(&w, alpha);
+    world_ping(&w, world_alpha);
     world_step(&w);
     assert_int_equal(world_given(&w, NULL), 1);
     world_fini(&w);
@@ -249,27 +236,27 @@ static void quarantine(void **state)
     (void)state;
     world_t w;
     world_init(&w, NULL);
-    world_hello(&w, alpha, 0, NULL, 0);
+    world_hello(&w, world_alpha, 0, NULL, 0);
     world_put_many(&w, 1, 1);
     world_step(&w);
     plumb_job_t blamed = world_job(&w, 100);
     blamed.crashes = 1;
     world_put(&w, &blamed);
     world_put_many(&w, 2, 1);
-    world_live(&w, &alpha, 1, 1000);
+    world_live(&w, &world_alpha, 1, 1000);
     assert_int_equal(world_given(&w, NULL), 2); /* 1 and 2; 100 waits for an idle worker */
-    world_live(&w, &alpha, 1, 2000);            /* patience ends: nothing is put beside it */
+    world_live(&w, &world_alpha, 1, 2000);      /* patience ends: nothing is put beside it */
     world_put_many(&w, 3, 1);
-    world_done(&w, alpha, 1);
+    world_done(&w, world_alpha, 1);
     world_step(&w);
     assert_int_equal(world_given(&w, NULL), 2);
-    world_done(&w, alpha, 2);
+    world_done(&w, world_alpha, 2);
     world_step(&w);
     assert_int_equal(world_given(&w, NULL), 3);
     assert_int_equal(world_last(&w, TO_WORKER, PLUMB_MSG_JOB)->job.delivery.b[15], 100);
-    world_live(&w, &alpha, 1, 1000);
+    world_live(&w, &world_alpha, 1, 1000);
     assert_int_equal(world_given(&w, NULL), 3); /* still alone */
-    world_done(&w, alpha, 100);
+    world_done(&w, world_alpha, 100);
     world_step(&w);
     assert_int_equal(world_given(&w, NULL), 4);
     world_fini(&w);

@@ -1,8 +1,6 @@
 /* Hostile frames: malformed, on the wrong socket, in another's name.  None changes the state. */
 #include "broker_world.h"
 
-static const world_worker_t alpha = {"worker-0", 11, 8};
-
 typedef enum door { JOBS, WORK, CONTROL, ACKS, DOORS } door_t;
 
 /* What may be said at each door. */
@@ -48,10 +46,10 @@ static char *look(world_t *w)
 static void begin(world_t *w)
 {
     world_init(w, NULL);
-    world_hello(w, alpha, 0, NULL, 0);
+    world_hello(w, world_alpha, 0, NULL, 0);
     world_put_many(w, 1, 6);
     world_step(w);
-    world_done(w, alpha, 1);
+    world_done(w, world_alpha, 1);
     plumb_held_t held = world_held(6, 0);
     world_ask_list(w, PLUMB_MSG_RECALL, &held, 1);
     world_step(w);

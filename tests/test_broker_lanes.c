@@ -170,7 +170,7 @@ static void lost_probe_is_replaced(void **state)
     stream_put(&s, 3);
     stream_live(&s, 19000);
     assert_int_equal(s.out_count, 1);
-    world_say(&s.w, stream_worker, PLUMB_MSG_RETURN, s.out[0]);
+    world_say(&s.w, world_wide, PLUMB_MSG_RETURN, s.out[0]);
     stream_live(&s, 2000);
     assert_int_equal(s.out_count, 2); /* again */
     world_fini(&s.w);

@@ -1,8 +1,6 @@
 /* Whose turn it is: priorities, accounts, credentials, workers. */
 #include "broker_world.h"
 
-static const world_worker_t big = {"worker-0", 11, 4000};
-
 /* A place of the first job with a number from `low` to `high` among those given; -1: not given. */
 static int place(const world_t *w, unsigned low, unsigned high)
 {
@@ -17,20 +15,11 @@ static int place(const world_t *w, unsigned low, unsigned high)
     return -1;
 }
 
-static void begin(world_t *w, unsigned calls)
-{
-    broker_settings_t set = world_settings();
-    set.memory = 256 << 20;
-    set.destination_start = calls;
-    set.destination_max = calls;
-    world_init(w, &set);
-}
-
 static void account_is_not_delayed(void **state)
 {
     (void)state;
     world_t w;
-    begin(&w, 10000);
+    world_begin_wide(&w, 10000);
     plumb_job_t job;
     for (unsigned n = 1; n <= 10000; n++) {
         job = world_job_of(&w, n, 1, n % 50);
@@ -40,7 +29,7 @@ static void account_is_not_delayed(void **state)
     }
     job = world_job_of(&w, 20000, 2, 1000);
     world_put(&w, &job);
-    world_hello(&w, big, 0, NULL, 0);
+    world_hello(&w, world_wide, 0, NULL, 0);
     world_step(&w);
     assert_in_range(place(&w, 20000, 20000), 0, 1);
     world_fini(&w);
@@ -50,7 +39,7 @@ static void accounts_and_credentials_in_turn(void **state)
 {
     (void)state;
     world_t w;
-    begin(&w, 10000);
+    world_begin_wide(&w, 10000);
     plumb_job_t job;
     /* account 1: credential 1 has 100 jobs, credential 2 has 10; account 2: 10 of credential 3 */
     for (unsigned n = 0; n < 100; n++) {
@@ -87,7 +76,7 @@ static void long_jobs_cost_more(void **state)
 {
     (void)state;
     world_t w;
-    begin(&w, 10000);
+    world_begin_wide(&w, 10000);
     static char body[160 << 10];
     memset(body, 'x', sizeof body);
     for (unsigned n = 0; n < 20; n++) {
@@ -99,7 +88,7 @@ static void long_jobs_cost_more(void **state)
         plumb_job_t job = world_job_of(&w, 2000 + n, 2, 2);
         world_put(&w, &job);
     }
-    world_hello(&w, big, 0, NULL, 0);
+    world_hello(&w, world_wide, 0, NULL, 0);
     world_step(&w);
     size_t before = 0; /* short ones before the tenth long one */
     unsigned longs = 0;
@@ -117,7 +106,7 @@ static void priorities_share(void **state)
 {
     (void)state;
     world_t w;
-    begin(&w, 100000);
+    world_begin_wide(&w, 100000);
     for (unsigned p = 0; p < 3; p++) {
         for (unsigned n = 0; n < 300; n++) {
             plumb_job_t job = world_job_of(&w, (p + 1) * 1000 + n, 1 + p, 1 + p);
@@ -125,7 +114,7 @@ static void priorities_share(void **state)
             world_put(&w, &job);
         }
     }
-    world_hello(&w, big, 0, NULL, 0);
+    world_hello(&w, world_wide, 0, NULL, 0);
     world_step(&w);
     assert_int_equal(world_given(&w, NULL), 900);
     size_t seen[3] = {0};
@@ -145,7 +134,7 @@ static void workers_share(void **state)
 {
     (void)state;
     world_t w;
-    begin(&w, 1000);
+    world_begin_wide(&w, 1000);
     static const world_worker_t workers[] = {{"worker-0", 1, 40}, {"worker-1", 2, 40}};
     world_hello(&w, workers[0], 0, NULL, 0);
     world_hello(&w, workers[1], 0, NULL, 0);
@@ -160,15 +149,15 @@ static void unreachable_worker_gets_nothing(void **state)
 {
     (void)state;
     world_t w;
-    begin(&w, 10);
-    world_hello(&w, big, 0, NULL, 0);
+    world_begin_wide(&w, 10);
+    world_hello(&w, world_wide, 0, NULL, 0);
     w.deaf[TO_WORKER] = true;
     world_put_many(&w, 1, 3);
     world_step(&w);
     w.deaf[TO_WORKER] = false;
     world_step(&w);
     assert_int_equal(world_given(&w, NULL), 0); /* not before it is heard again */
-    world_ping(&w, big);
+    world_ping(&w, world_wide);
     world_step(&w);
     assert_int_equal(world_given(&w, NULL), 3);
     world_pass(&w, 5001); /* silent for longer than the fence */
