@@ -74,7 +74,7 @@
  * secret URL only the host is shown.  The sentence of an ending is cut to 160 bytes.
  *
  * Changes of the ABI (members are only ever appended, so that an older plugin's smaller table still
- * loads): 1  first version
+ * loads): 1  first version, not released yet; until it is, it may still change
  */
 #ifndef PLUMB_CHANNEL_H
 #define PLUMB_CHANNEL_H
