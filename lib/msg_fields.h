@@ -69,8 +69,9 @@ typedef struct plumb_msg_target {
     (PLUMB_MSG_BIT(PLUMB_MSG_COUNT) - 1 - PLUMB_MSG_BIT(PLUMB_MSG_JOB) -                           \
      PLUMB_MSG_BIT(PLUMB_MSG_RESULT))
 
-/* Walk a frame by all rules and read it, in one pass.  After an error the record is half filled. */
-int plumb_msg_read(const plumb_msg_target_t *target, plumb_msg_type_t *type, const void *frame,
+/* Walk the frame `data` by all rules and read it, in one pass.  After an error the record is half
+ * filled. */
+int plumb_msg_read(const plumb_msg_target_t *target, plumb_msg_type_t *type, const void *data,
                    size_t length, plumb_err_t *err);
 
 /* The type of this name; COUNT: none. */
