@@ -3,23 +3,11 @@
 
 #include "log.h"
 
-#include <malloc.h>
-
-/* Freed memory goes back or is used again: one arena for all threads, and what is free at the top
- * is given to the system. */
-static void keep_memory_flat(void)
-{
-    mallopt(M_ARENA_MAX, 1);
-    mallopt(M_MMAP_THRESHOLD, 256 << 10);
-    mallopt(M_TRIM_THRESHOLD, 256 << 10);
-}
-
 int main(int argc, char **argv)
 {
     plumb_daemon_t daemon = {0};
     loop_t loop = {0};
     plumb_err_t err = {0};
-    keep_memory_flat();
     int rc = plumb_daemon_open(&daemon, "broker", argc, argv, &err);
     if (rc == 0 && !daemon.check_only) {
         rc = broker_loop_open(&loop, &daemon, &err);

@@ -10,6 +10,7 @@
 #include <czmq.h>
 #include <errno.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -49,6 +50,14 @@ bool plumb_daemon_signalled(plumb_daemon_t *daemon)
     if (read(daemon->signal_fd, &info, sizeof info) != (ssize_t)sizeof info)
         return false;
     return info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT;
+}
+
+/* Freed memory is used again by whichever thread, or goes back to the system. */
+static void keep_memory_flat(void)
+{
+    mallopt(M_ARENA_MAX, 1);
+    mallopt(M_MMAP_THRESHOLD, 256 << 10);
+    mallopt(M_TRIM_THRESHOLD, 256 << 10);
 }
 
 /* Whoever wakes up does not push aside who runs: what arrives meanwhile is then done in one go
@@ -189,6 +198,7 @@ int plumb_daemon_open(plumb_daemon_t *daemon, const char *name, int argc, char *
 {
     *daemon = (plumb_daemon_t){.name = name, .signal_fd = -1};
     plumb_log_open(name, LOG_INFO); /* for what goes wrong until the level is known */
+    keep_memory_flat();
     prefer_batches();
     int rc = take_signals(daemon, err);
     if (rc == 0)

@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <locale.h>
-#include <malloc.h>
 #include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -28,14 +27,6 @@
 enum { FROM_NET, FROM_SIGNAL, FROM_DIRECTORY, FROM_WORK, FROM_ACKS };
 
 /* ---- opening ---- */
-
-/* Answers come in all sizes; what is large goes back to the system at once. */
-static void bound_memory(void)
-{
-    mallopt(M_ARENA_MAX, 2);
-    mallopt(M_MMAP_THRESHOLD, 65536);
-    mallopt(M_TRIM_THRESHOLD, 262144);
-}
 
 static int watch_fd(worker_t *w, int fd, uint32_t from, plumb_err_t *err)
 {
@@ -126,7 +117,6 @@ int worker_open(worker_t *w, plumb_daemon_t *daemon, plumb_err_t *err)
 {
     const plumb_conf_t *conf = &daemon->conf;
     *w = (worker_t){.daemon = daemon, .epoll = epoll_create1(EPOLL_CLOEXEC)};
-    bound_memory();
     setlocale(LC_CTYPE, "C.UTF-8"); /* the library turns names of hosts in any script by it */
     if (w->epoll < 0 || sodium_init() < 0)
         return plumb_err_set(err, PLUMB_E_SYSTEM, "open the loop");
