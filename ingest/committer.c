@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <linux/futex.h>
 #include <pthread.h>
+#include <sched.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
@@ -337,11 +338,19 @@ static void probe(committer_t *c)
     note(c->all, rc, &err);
 }
 
+/* All senders wait for this thread, so it does not wait for those that run, as the others do. */
+static void wake_at_once(void)
+{
+    const struct sched_param none = {.sched_priority = 0};
+    pthread_setschedparam(pthread_self(), SCHED_OTHER, &none);
+}
+
 static void *committer_main(void *self)
 {
     committer_t *c = self;
     committers_t *all = c->all;
     plumb_err_t err = {0};
+    wake_at_once();
     c->jobs = plumb_sock_connect(PLUMB_SOCK_PUSH, all->jobs_endpoint, NULL, &err);
     if (c->jobs == NULL) /* what would be pushed is found by the tracker's audit */
         plumb_log_event(LOG_ERR, "no_socket", "why=\"%s\"", err.text);

@@ -24,7 +24,7 @@ int main(int argc, char **argv)
 {
     ingest_t in = {.daemon = {.signal_fd = -1}};
     plumb_err_t err = {0};
-    entropy_use();
+    plumb_entropy_use();
     int rc = plumb_daemon_open(&in.daemon, "ingest", argc, argv, &err);
     mallopt(M_ARENA_MAX, 2); /* many threads, but one for each would cost more than all the rest */
     if (rc == 0 && !in.daemon.check_only) {

@@ -1,7 +1,7 @@
-/* Half a dozen keys and nonces a lead: the kernel is asked for many at a time, since each call
- * costs more than the bytes. What was handed out is wiped at once.  (libsodium's own generator asks
- * the kernel as often, for the process's number.)  A process that uses this must not fork without
- * exec. */
+/* Up to half a dozen keys and nonces a lead: the kernel is asked for many at a time, since each
+ * call costs more than the bytes. What was handed out is wiped at once.  (libsodium's own generator
+ * asks the kernel as often, for the process's number.)  A process that uses this must not fork
+ * without exec. */
 #include "entropy.h"
 
 #include <errno.h>
@@ -62,7 +62,7 @@ static void stir(void)
     stock.left = 0;
 }
 
-void entropy_use(void)
+void plumb_entropy_use(void)
 {
     static randombytes_implementation implementation = {
         .implementation_name = name, .random = take_one, .stir = stir, .buf = take};
