@@ -10,6 +10,8 @@
 #include <string.h>
 
 #define TOLD_EVERY_MS 1000
+#define OPENED_MS                                                                                  \
+    100 /* until what ingest commits meanwhile, for want of room, is there to be fed */
 
 void brokers_fini(brokers_t *b)
 {
@@ -42,9 +44,12 @@ void brokers_beacon(tracker_t *t, const plumb_note_t *beacon)
         tell_dead(t, epoch);
     if (epoch->state != EPOCH_ALIVE || epoch->superseded)
         return;
+    bool opens = gate_opens(&t->brokers.gate, beacon);
     if (!gate_beacon(&t->brokers.gate, beacon, t->now_ms))
         plumb_log_event(LOG_WARNING, "beacon_dropped", "broker=%s reason=\"out of memory\"", name);
     feeder_beacon(&t->feeder);
+    if (opens)
+        feeder_due(&t->feeder, t->now_ms + OPENED_MS);
 }
 
 void brokers_ask(tracker_t *t, const plumb_note_t *stands)

@@ -42,6 +42,12 @@ static int64_t bounded(int64_t wait_ms)
     return wait_ms < 0 ? 0 : wait_ms < day ? wait_ms : day;
 }
 
+bool gate_opens(const gate_t *g, const plumb_note_t *beacon)
+{
+    return (g->room <= 0 && beacon->room > 0) || beacon->lane_count < g->lane_count ||
+           beacon->queue_count < g->queue_count;
+}
+
 bool gate_beacon(gate_t *g, const plumb_note_t *beacon, int64_t now_ms)
 {
     g->epoch = 0;

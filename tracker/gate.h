@@ -28,6 +28,9 @@ typedef struct gate {
 
 void gate_fini(gate_t *g);
 
+/* Would this beacon open what is shut now? */
+bool gate_opens(const gate_t *g, const plumb_note_t *beacon);
+
 /* Take over a beacon.  False: out of memory; the gate is shut. */
 bool gate_beacon(gate_t *g, const plumb_note_t *beacon, int64_t now_ms);
 
