@@ -142,7 +142,7 @@ static void connect_now(load_t *l, conn_t *c)
         disconnect(c);
         return;
     }
-    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = c};
+    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = c};
     if (epoll_ctl(l->epoll, EPOLL_CTL_ADD, c->fd, &event) != 0)
         die("epoll_ctl");
 }
@@ -224,19 +224,18 @@ static void finish(load_t *l, conn_t *c, int status)
 }
 
 /* 1: a whole answer is there; 0: not yet; -1: nonsense. */
-static int whole_answer(const conn_t *c, int *status, bool *closes)
+static int whole_answer(conn_t *c, int *status, bool *closes)
 {
-    const char *end = strstr(c->answer, "\r\n\r\n");
+    char *end = strstr(c->answer, "\r\n\r\n");
     if (end == NULL)
         return c->answered + 1 < sizeof c->answer ? 0 : -1;
+    *end = '\0'; /* only the head is searched */
     const char *length = strcasestr(c->answer, "\r\nContent-Length:");
-    size_t body = length != NULL && length < end ? strtoul(length + 17, NULL, 10) : 0;
-    if (c->answered < (size_t)(end + 4 - c->answer) + body)
-        return 0;
-    const char *close_header = strcasestr(c->answer, "\r\nConnection: close");
-    *closes = close_header != NULL && close_header < end;
+    size_t body = length != NULL ? strtoul(length + 17, NULL, 10) : 0;
+    *closes = strcasestr(c->answer, "\r\nConnection: close") != NULL;
+    *end = '\r';
     *status = atoi(c->answer + 9);
-    return 1;
+    return c->answered < (size_t)(end + 4 - c->answer) + body ? 0 : 1;
 }
 
 static void on_answer(load_t *l, conn_t *c)
@@ -269,17 +268,21 @@ static void on_broken(load_t *l, conn_t *c)
         finish(l, c, 0);
 }
 
-static void on_readable(load_t *l, conn_t *c)
+/* `ends`: nothing comes behind what is there, so it is read to its end; else a read that leaves
+ * room has emptied the socket. */
+static void on_readable(load_t *l, conn_t *c, bool ends)
 {
     ssize_t n;
+    size_t room;
     do {
-        n = recv(c->fd, c->answer + c->answered, sizeof c->answer - 1 - c->answered, 0);
+        room = sizeof c->answer - 1 - c->answered;
+        n = recv(c->fd, c->answer + c->answered, room, 0);
         if (n > 0) {
             c->answered += (size_t)n;
             c->answer[c->answered] = '\0';
         }
-    } while (n > 0);
-    bool gone = n == 0 || errno != EAGAIN;
+    } while (n > 0 && (ends || (size_t)n == room));
+    bool gone = n == 0 || (n < 0 && errno != EAGAIN);
     if (c->busy && c->sent && c->answered > 0)
         on_answer(l, c); /* it may have come whole before the end */
     if (!gone || c->fd < 0)
@@ -352,8 +355,9 @@ static void run(load_t *l)
                 try_again(l, c, true, RETRY_US);
                 continue;
             }
-            if ((events[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0)
-                on_readable(l, c);
+            const uint32_t ends = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
+            if ((events[i].events & (EPOLLIN | ends)) != 0)
+                on_readable(l, c, (events[i].events & ends) != 0);
         }
     }
 }
