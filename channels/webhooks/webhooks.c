@@ -260,7 +260,9 @@ static plumb_step_t post(plumb_call_t *call, const body_t *body)
     json_t *value;
     plumb_request(call, plumb_field(call, "method"), plumb_field(call, "url"));
     json_object_foreach(json_object_get(call->fields, "headers"), name, value)
+    {
         plumb_header_text(call, name, json_string_value(value));
+    }
     if (strcmp(style, "standard") == 0)
         sign_standard(call, body);
     else
