@@ -191,8 +191,8 @@ plumb_msg_type_t plumb_msg_claims(const void *frame, size_t length);
 int plumb_job_decode(plumb_job_t *job, const void *frame, size_t length, plumb_err_t *err);
 int plumb_result_decode(plumb_result_t *result, const void *frame, size_t length, plumb_err_t *err);
 
-/* For who passes the job on as it came: `body` and `secrets` are bytes here, and walked only by who
- * decodes the frame in the end. */
+/* `body` and `secrets` are bytes here: who reads into them checks them first
+ * (plumb_msg_walk_map); who passes the job on as it came does not. */
 int plumb_job_decode_to_pass_on(plumb_job_t *job, const void *frame, size_t length,
                                 plumb_err_t *err);
 

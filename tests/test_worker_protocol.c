@@ -28,6 +28,7 @@ typedef struct world {
     char dir[64], channels[96];
     zsock_t *work, *results, *acks;
     fake_http_t *http;
+    plumb_slice_t body; /* of jobs, as it is; data NULL: a lead */
     pid_t pid;
     bool mute;     /* pings are not answered */
     bool welcomed; /* every hello is answered */
@@ -341,8 +342,11 @@ static plumb_ticket_t give(world_t *w, const char *channel, const char *how, con
                        .queue = slice(queue),
                        .channel = slice(channel),
                        .verb = slice("send"),
+                       .is_ours = w->body.data != NULL, /* else it would not be encoded */
                        .body = pack_map(&body, lead),
                        .secrets = pack_map(&secrets, fields)};
+    if (w->body.data != NULL)
+        job.body = w->body;
     if (plumb_job_encode(&frame, &job, &err) != 0)
         fail_msg("%s", err.text);
     assert_true(plumb_sock_send_to(w->work, "w", 1, frame.data, frame.length));
@@ -446,6 +450,23 @@ static void a_job_from_hello_to_ack(void **state)
         assert_true(w->note.type != PLUMB_MSG_RESULT);
     assert_int_equal(fake_http_requests(w->http), 1);
     (void)early;
+}
+
+/* Refused as a frame it would be asked for, and given, again and again. */
+static void a_malformed_lead_ends(void **state)
+{
+    static const plumb_slice_t bodies[] = {{"\xc1", 1}, {"\x90", 1}, {"\x82\xa1n\xc0\xa1n\xc0", 7}};
+    world_t *w = *state;
+    hello(w);
+    for (size_t i = 0; i < PLUMB_COUNT(bodies); i++) {
+        w->body = bodies[i];
+        plumb_ticket_t t = give(w, "null", "", "/");
+        expect(w, PLUMB_MSG_DONE);
+        assert_non_null(held_of(w, &t));
+        expect_result(w, &t);
+        assert_int_equal(w->result.outcome, PLUMB_OUT_bug);
+        ack(w, &t);
+    }
 }
 
 /* What ends in one turn: jobs wait for the lease, and the answer that renews it comes behind them.
@@ -774,6 +795,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_job_from_hello_to_ack),
+        TEST(a_malformed_lead_ends),
         TEST(tells_several_at_once),
         TEST(says_what_it_holds),
         TEST(sleeps_while_the_tracker_is_away),

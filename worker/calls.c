@@ -4,6 +4,8 @@
 #include "clock.h"
 #include "host.h"
 #include "log.h"
+#include "msg_check.h"
+#include "msg_fields.h"
 #include "views.h"
 
 #include <stdio.h>
@@ -188,14 +190,21 @@ static void enter(calls_t *calls, call_t *call)
     calls->waiting++;
 }
 
+static bool is_map(const plumb_buf_t *packed)
+{
+    return plumb_msg_walk_map(packed->data, packed->length, PLUMB_MSG_PACKED_DEPTH_MAX, NULL) == 0;
+}
+
 /* What keeps a call from its first step: a sentence, and the outcome; NULL: nothing. */
 static const char *check_job(call_t *call, const plumb_job_t *job, plumb_outcome_t *outcome)
 {
     *outcome = PLUMB_OUT_bug;
-    if (call->body.length == 0)
-        return "the job's lead cannot be read";
     if (call->body.failed || call->secrets.failed || call->given_checkpoint.failed)
         return "out of memory";
+    if (!is_map(&call->body))
+        return "the job's lead cannot be read";
+    if (!is_map(&call->secrets))
+        return "the job's credential cannot be read";
     if (!host_verb(&call->api.verb, job->verb))
         return "the job asks for something unknown";
     call->step = host_step(&call->plugin->lib.table, call->api.verb);

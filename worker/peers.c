@@ -406,20 +406,22 @@ static void refuse(const plumb_err_t *err)
     plumb_metric_add(PLUMB_M_FRAMES_REFUSED, "malformed", 1);
 }
 
+/* What a job carries is checked with its call, which can tell what is wrong with it: a frame that
+ * is refused here is asked for again and again. */
 static void on_work_frame(peers_t *peers, const void *data, size_t length)
 {
     plumb_err_t err = {0};
-    plumb_msg_type_t type;
     plumb_job_t job;
     plumb_note_t note;
-    if (plumb_job_decode(&job, data, length, &err) == 0) { /* nearly all are jobs */
-        on_job(peers, &job);
-    } else if (plumb_msg_check(data, length, &type, &err) < 0 ||
-               plumb_note_decode(&note, &peers->space, data, length, &err) < 0) {
+    bool is_job = plumb_msg_claims(data, length) == PLUMB_MSG_JOB;
+    int rc = is_job ? plumb_job_decode_to_pass_on(&job, data, length, &err)
+                    : plumb_note_decode(&note, &peers->space, data, length, &err);
+    if (rc < 0)
         refuse(&err);
-    } else {
+    else if (is_job)
+        on_job(peers, &job);
+    else
         on_broker_note(peers, &note);
-    }
 }
 
 static void on_ack_frame(peers_t *peers, const void *data, size_t length)
