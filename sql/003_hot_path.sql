@@ -106,7 +106,7 @@ CREATE TYPE delivery_intake_2 AS (
     created_at timestamptz
 );
 
--- What the tracker records of results: likewise one array of records, in the order in which tracker/store.c writes them.
+-- What the tracker records of results: likewise one array of records, in the order in which tracker/store_attempts.c writes them.
 CREATE TYPE attempt_result_1 AS (
     account_id uuid,
     delivery_id uuid,

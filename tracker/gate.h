@@ -28,7 +28,8 @@ typedef struct gate {
 
 void gate_fini(gate_t *g);
 
-/* Would this beacon open what is shut now? */
+/* Would this beacon open what is shut now?  Told by how much is shut: one that shuts as much as it
+ * opens is not noticed. */
 bool gate_opens(const gate_t *g, const plumb_note_t *beacon);
 
 /* Take over a beacon.  False: out of memory; the gate is shut. */
