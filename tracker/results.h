@@ -37,8 +37,8 @@ void results_fini(results_t *r);
 
 #define RESULTS_BYTES (4 << 20) /* a group of large exchanges is a smaller one */
 
-/* A commit costs PostgreSQL as much as ten results: after a group of at least RESULTS_BUSY the next
- * one gathers for RESULTS_REST_MS, unless it is full before. */
+/* A commit has a cost of its own, whatever its size: after a group of at least RESULTS_BUSY the
+ * next one gathers for RESULTS_REST_MS, unless it is full before. */
 #define RESULTS_BUSY 8
 #define RESULTS_REST_MS 10
 
