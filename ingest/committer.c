@@ -28,18 +28,24 @@
 #define CONFLICT_TRIES 3
 #define CONFLICT_MS 2500   /* no further try after this: those behind wait too */
 #define PROBE_MS 1000      /* between questions while nothing is to be committed */
-#define GATHER_MORE_US 500 /* longer after each group that found the broker full … */
+#define GATHER_MORE_US 150 /* longer after each group that found the broker full … */
 #define GATHER_LESS_US 25  /* … and shorter after each that did not */
+
+/* Leads that are committed together. */
+typedef struct commit_group {
+    prepared_t **leads; /* owned; group_max of them */
+    bool *known;        /* owned; likewise */
+    size_t count;
+} group_t;
 
 typedef struct committer {
     committers_t *all;
     pthread_t thread;
     bool running;
     commit_store_t store;
-    zsock_t *jobs;      /* PUSH to the broker */
-    prepared_t **group; /* owned; all->group_max of them */
-    bool *known;        /* owned; likewise */
-    size_t count;
+    zsock_t *jobs; /* PUSH to the broker */
+    group_t group;
+    group_t done; /* committed, its senders not told yet */
 } committer_t;
 
 struct committers {
@@ -179,20 +185,21 @@ static void push_jobs(committer_t *c, const prepared_t *p)
     }
 }
 
-static void settle_committed(committer_t *c, prepared_t *const *group, size_t count,
-                             const bool *known)
+static void settle_committed(committer_t *c, const group_t *group)
 {
-    for (size_t i = 0; i < count; i++) {
-        if (!known[i])
-            push_jobs(c, group[i]);
-        settle(group[i], known[i] ? COMMIT_KNOWN : COMMIT_DONE);
+    for (size_t i = 0; i < group->count; i++) {
+        if (!group->known[i])
+            push_jobs(c, group->leads[i]);
+        settle(group->leads[i], group->known[i] ? COMMIT_KNOWN : COMMIT_DONE);
     }
 }
 
-static void settle_all(prepared_t *const *group, size_t count, commit_verdict_t verdict)
+/* Tell the senders of the group before: they are woken while the server works on the next one. */
+static void settle_done(void *self)
 {
-    for (size_t i = 0; i < count; i++)
-        settle(group[i], verdict);
+    committer_t *c = self;
+    settle_committed(c, &c->done);
+    c->done.count = 0;
 }
 
 /* A database without our schema is as good as none: it is no fault of the leads. */
@@ -206,22 +213,24 @@ static int connect_store(committer_t *c, int64_t timeout_ms, int64_t *now_ms, pl
 }
 
 /* Run the statement; what another transaction's lock or a deadlock broke off is tried again. */
-static int run_group(committer_t *c, prepared_t *const *group, size_t count, bool *known,
-                     plumb_err_t *err)
+static int run_group(committer_t *c, const group_t *group, plumb_err_t *err)
 {
+    const plumb_meanwhile_t meanwhile = {settle_done, c};
     int64_t began_ms = plumb_mono_ms();
     for (int try = 1;; try++) {
         int64_t now_ms = 0, timeout_ms = c->all->conf->commit_timeout;
         int rc = connect_store(c, timeout_ms, &now_ms, err);
         int64_t began_us = plumb_mono_us();
         if (rc == 0)
-            rc = commit_store_run(&c->store, group, count, known, &now_ms, timeout_ms, err);
+            rc = commit_store_run(&c->store, group->leads, group->count, group->known, &now_ms,
+                                  timeout_ms, &meanwhile, err);
         set_clock(c->all, now_ms);
         if (rc == 0) {
-            plumb_metric_observe_ms(PLUMB_M_COMMIT_LEADS, "", (double)count);
+            plumb_metric_observe_ms(PLUMB_M_COMMIT_LEADS, "", (double)group->count);
             plumb_metric_observe_ms(PLUMB_M_COMMIT_SECONDS, "",
                                     (double)(plumb_mono_us() - began_us) / 1000);
         }
+        note(c->all, group->count > 1 && rc == -PLUMB_E_DATABASE ? 0 : rc, err);
         if (rc != -PLUMB_E_DB_CONFLICT || try == CONFLICT_TRIES ||
             plumb_mono_ms() - began_ms > CONFLICT_MS)
             return rc;
@@ -244,28 +253,50 @@ static commit_verdict_t verdict_of(int rc)
     }
 }
 
-/* Commit group[from…], in halves where its content is at fault: as deep as the group's logarithm.
- */
-static void commit_part(committer_t *c, size_t from, size_t count)
+static void settle_refused(committer_t *c, const group_t *part, int rc, const plumb_err_t *err);
+
+/* Commit a part of a group that failed as a whole, in halves again: as deep as the group's
+ * logarithm. */
+static void commit_part(committer_t *c, const group_t *part)
 {
     plumb_err_t err = {0};
-    prepared_t *const *group = c->group + from;
-    int rc = run_group(c, group, count, c->known + from, &err);
-    note(c->all, count > 1 && rc == -PLUMB_E_DATABASE ? 0 : rc, &err);
-    if (rc == 0) {
-        settle_committed(c, group, count, c->known + from);
-        return;
-    }
-    plumb_metric_add(PLUMB_M_DB_ERRORS, plumb_code_slug(err.code), 1);
+    int rc = run_group(c, part, &err);
+    if (rc == 0)
+        settle_committed(c, part);
+    else
+        settle_refused(c, part, rc, &err);
+}
+
+/* What failed because of its content is tried in halves, so that a bad row fails alone. */
+static void settle_refused(committer_t *c, const group_t *part, int rc, const plumb_err_t *err)
+{
     commit_verdict_t verdict = verdict_of(rc);
-    if (count > 1 && (verdict == COMMIT_REFUSED || verdict == COMMIT_FAILED)) {
-        commit_part(c, from, count / 2);
-        commit_part(c, from + count / 2, count - count / 2);
+    bool is_at_fault = verdict == COMMIT_REFUSED || verdict == COMMIT_FAILED;
+    plumb_metric_add(PLUMB_M_DB_ERRORS, plumb_code_slug(err->code), 1);
+    if (is_at_fault && part->count > 1) {
+        size_t half = part->count / 2;
+        commit_part(c, &(group_t){part->leads, part->known, half});
+        commit_part(c, &(group_t){part->leads + half, part->known + half, part->count - half});
         return;
     }
-    if (verdict == COMMIT_FAILED || verdict == COMMIT_REFUSED)
-        plumb_log_event(LOG_WARNING, "lead_not_stored", "why=\"%s\"", err.text);
-    settle_all(group, count, verdict);
+    if (is_at_fault)
+        plumb_log_event(LOG_WARNING, "lead_not_stored", "why=\"%s\"", err->text);
+    for (size_t i = 0; i < part->count; i++)
+        settle(part->leads[i], verdict);
+}
+
+static void commit_group(committer_t *c)
+{
+    plumb_err_t err = {0};
+    int rc = run_group(c, &c->group, &err);
+    settle_done(c); /* unless that was done while the server worked */
+    if (rc < 0) {
+        settle_refused(c, &c->group, rc, &err);
+        return;
+    }
+    group_t done = c->group;
+    c->group = c->done;
+    c->done = done;
 }
 
 /* ---- the thread ---- */
@@ -282,6 +313,12 @@ static bool wait_for_work(committers_t *c)
         late = pthread_cond_timedwait(&c->arrived, &c->lock, &until);
     c->idle--;
     return late == 0;
+}
+
+/* Will the next group be on its way at once? */
+static bool is_next_at_hand(const committers_t *c)
+{
+    return c->first != NULL && c->gather_us == 0;
 }
 
 /* Give others time to join the first that came. */
@@ -309,19 +346,20 @@ static void adapt_gathering(committers_t *c, bool crowded)
 static void take_group(committer_t *c)
 {
     committers_t *all = c->all;
+    group_t *group = &c->group;
     size_t bytes = 0, crowded = 0;
-    c->count = 0;
-    while (all->first != NULL && c->count < all->group_max && bytes < GROUP_BYTES) {
+    group->count = 0;
+    while (all->first != NULL && group->count < all->group_max && bytes < GROUP_BYTES) {
         prepared_t *p = all->first;
         all->first = p->next;
         if (all->first == NULL)
             all->last = NULL;
         bytes += p->record.length + p->deliveries.length;
         crowded += p->is_crowded;
-        c->group[c->count++] = p;
+        group->leads[group->count++] = p;
     }
-    all->waiting -= c->count;
-    if (c->count > 0)
+    all->waiting -= group->count;
+    if (group->count > 0)
         adapt_gathering(all, crowded > 0);
     plumb_metric_set(PLUMB_M_INTAKE_WAITING, "", (int64_t)all->waiting);
     if (all->first != NULL && all->idle > 0)
@@ -356,13 +394,19 @@ static void *committer_main(void *self)
         plumb_log_event(LOG_ERR, "no_socket", "why=\"%s\"", err.text);
     probe(c);
     pthread_mutex_lock(&all->lock);
-    while (!all->stopping || all->first != NULL) {
+    while (!all->stopping || all->first != NULL || c->done.count > 0) {
+        if (c->done.count > 0 && !is_next_at_hand(all)) {
+            pthread_mutex_unlock(&all->lock);
+            settle_done(c);
+            pthread_mutex_lock(&all->lock);
+            continue;
+        }
         bool quiet = !wait_for_work(all);
         gather(all);
         take_group(c);
         pthread_mutex_unlock(&all->lock);
-        if (c->count > 0)
-            commit_part(c, 0, c->count);
+        if (c->group.count > 0)
+            commit_group(c);
         else if (quiet)
             probe(c);
         pthread_mutex_lock(&all->lock);
@@ -374,12 +418,23 @@ static void *committer_main(void *self)
 
 /* ---- life ---- */
 
+static bool group_init(group_t *group, size_t max)
+{
+    group->leads = calloc(max, sizeof(prepared_t *));
+    group->known = calloc(max, sizeof *group->known);
+    return group->leads != NULL && group->known != NULL;
+}
+
+static void group_fini(group_t *group)
+{
+    free(group->leads);
+    free(group->known);
+}
+
 static int start(committers_t *all, committer_t *c, plumb_err_t *err)
 {
     c->all = all;
-    c->group = calloc(all->group_max, sizeof(prepared_t *));
-    c->known = calloc(all->group_max, sizeof *c->known);
-    if (c->group == NULL || c->known == NULL)
+    if (!group_init(&c->group, all->group_max) || !group_init(&c->done, all->group_max))
         return plumb_err_set(err, PLUMB_E_MEMORY, "committer");
     int rc = commit_store_init(&c->store, all->conf->database, err);
     if (rc < 0)
@@ -432,8 +487,8 @@ void committers_destroy(committers_t **committers)
         if (c->each[i].running)
             pthread_join(c->each[i].thread, NULL);
         commit_store_fini(&c->each[i].store);
-        free(c->each[i].group);
-        free(c->each[i].known);
+        group_fini(&c->each[i].group);
+        group_fini(&c->each[i].done);
     }
     free(c->each);
     pthread_cond_destroy(&c->arrived);

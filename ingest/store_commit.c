@@ -202,10 +202,12 @@ static void tell_known(prepared_t *const *group, size_t count, const id_list_t *
 }
 
 static int run(commit_store_t *store, const plumb_stmt_t *stmt, prepared_t *const *group,
-               size_t count, bool *known, int64_t *now_ms, int64_t timeout_ms, plumb_err_t *err)
+               size_t count, bool *known, int64_t *now_ms, int64_t timeout_ms,
+               const plumb_meanwhile_t *meanwhile, plumb_err_t *err)
 {
     PGresult *r = NULL;
-    int rc = plumb_db_exec(store->db, stmt, store->params, timeout_ms, &r, err);
+    int rc =
+        plumb_db_exec_meanwhile(store->db, stmt, store->params, timeout_ms, meanwhile, &r, err);
     if (rc == 0) {
         *now_ms = plumb_get_time(r, 0, 0);
         memset(known, 0, count * sizeof *known);
@@ -219,15 +221,16 @@ static int run(commit_store_t *store, const plumb_stmt_t *stmt, prepared_t *cons
 }
 
 int commit_store_run(commit_store_t *store, prepared_t *const *group, size_t count, bool *known,
-                     int64_t *now_ms, int64_t timeout_ms, plumb_err_t *err)
+                     int64_t *now_ms, int64_t timeout_ms, const plumb_meanwhile_t *meanwhile,
+                     plumb_err_t *err)
 {
     bind_group(store, group, count);
     if (store->careful_left == 0) {
-        int rc = run(store, &store->bold, group, count, known, now_ms, timeout_ms, err);
+        int rc = run(store, &store->bold, group, count, known, now_ms, timeout_ms, meanwhile, err);
         if (rc != -PLUMB_E_DB_VALUE) /* a key that is known, or a value that never works */
             return rc;
         store->careful_left = CAREFUL_GROUPS;
     }
     store->careful_left--;
-    return run(store, &store->careful, group, count, known, now_ms, timeout_ms, err);
+    return run(store, &store->careful, group, count, known, now_ms, timeout_ms, meanwhile, err);
 }

@@ -29,8 +29,10 @@ int commit_store_probe(commit_store_t *store, int64_t timeout_ms, int64_t *now_m
                        plumb_err_t *err);
 
 /* Commit `count` leads.  On success `known[i]` tells whose key was there before, and `now_ms` is
- * PostgreSQL's clock.  Errors are those of plumb_db_exec. */
+ * PostgreSQL's clock.  `meanwhile` is called while the server works.  Errors are those of
+ * plumb_db_exec. */
 int commit_store_run(commit_store_t *store, prepared_t *const *group, size_t count, bool *known,
-                     int64_t *now_ms, int64_t timeout_ms, plumb_err_t *err);
+                     int64_t *now_ms, int64_t timeout_ms, const plumb_meanwhile_t *meanwhile,
+                     plumb_err_t *err);
 
 #endif

@@ -60,7 +60,7 @@ PLUMB_CONF_TEXT(egress_allow, "egress.allow", "", "comma-separated ADDRESS[/BITS
 PLUMB_CONF_TEXT(tracker_name, "tracker.name", "tracker-0", "name of this tracker, unique among all")
 PLUMB_CONF_TEXT(tracker_results, "tracker.results", "", "endpoint for results (PULL)")
 PLUMB_CONF_TEXT(tracker_acks, "tracker.acks", "", "endpoint for acks (PUB)")
-PLUMB_CONF_INT(tracker_group, "tracker.group", 512, 1, 10000, "results in one transaction at most")
+PLUMB_CONF_INT(tracker_group, "tracker.group", 256, 1, 10000, "results in one transaction at most")
 PLUMB_CONF_INT(feed_group, "tracker.feed_group", 256, 1, 10000, "pending rows handed over in one transaction at most")
 PLUMB_CONF_MS(audit_after, "tracker.audit_after", 10000, 100, 600000, "a queued row older than this is asked for")
 PLUMB_CONF_MS(audit_every, "tracker.audit_every", 30000, 100, 3600000, "one pass over young queued rows")

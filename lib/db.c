@@ -14,12 +14,13 @@
 
 /* One thing to be run. */
 typedef struct command {
-    const char *what;                  /* its name in errors */
-    const char *text;                  /* plain SQL, or NULL: `stmt` */
-    const plumb_stmt_t *stmt;          /* prepared */
-    const plumb_params_t *params;      /* of `stmt`, may be NULL */
-    const plumb_prepared_t *preparing; /* prepare this one instead of running it */
-    bool commits;                      /* if the connection breaks, it may have been done */
+    const char *what;                   /* its name in errors */
+    const char *text;                   /* plain SQL, or NULL: `stmt` */
+    const plumb_stmt_t *stmt;           /* prepared */
+    const plumb_params_t *params;       /* of `stmt`, may be NULL */
+    const plumb_prepared_t *preparing;  /* prepare this one instead of running it */
+    const plumb_meanwhile_t *meanwhile; /* to be called while the server works, or NULL */
+    bool commits;                       /* if the connection breaks, it may have been done */
 } command_t;
 
 /* ---- the way out ---- */
@@ -133,6 +134,10 @@ static int run(plumb_db_t *db, const command_t *c, int64_t deadline_ms, PGresult
         plumb_db_drop(db, "nothing could be sent");
         return plumb_err_set(err, PLUMB_E_DB_AWAY, "%s: cannot be sent", c->what);
     }
+    if (c->meanwhile != NULL) {
+        PQflush(db->conn); /* what does not fit is sent while we wait */
+        c->meanwhile->call(c->meanwhile->context);
+    }
     int rc = collect(db, c, deadline_ms, &r, err);
     if (rc == 0)
         rc = judge(db, c, r, err);
@@ -236,6 +241,13 @@ static int prepare(plumb_db_t *db, const plumb_stmt_t *stmt, const plumb_params_
 int plumb_db_exec(plumb_db_t *db, const plumb_stmt_t *stmt, const plumb_params_t *params,
                   int64_t timeout_ms, PGresult **result, plumb_err_t *err)
 {
+    return plumb_db_exec_meanwhile(db, stmt, params, timeout_ms, NULL, result, err);
+}
+
+int plumb_db_exec_meanwhile(plumb_db_t *db, const plumb_stmt_t *stmt, const plumb_params_t *params,
+                            int64_t timeout_ms, const plumb_meanwhile_t *meanwhile,
+                            PGresult **result, plumb_err_t *err)
+{
     int64_t deadline_ms = plumb_mono_ms() + timeout_ms;
     if (params != NULL && params->failed)
         return plumb_err_set(err, PLUMB_E_MEMORY, "parameters of %s", stmt->name);
@@ -245,7 +257,11 @@ int plumb_db_exec(plumb_db_t *db, const plumb_stmt_t *stmt, const plumb_params_t
         rc = prepare(db, stmt, params, deadline_ms, err);
     if (rc < 0)
         return rc;
-    command_t c = {.what = stmt->name, .stmt = stmt, .params = params, .commits = !in_block(db)};
+    command_t c = {.what = stmt->name,
+                   .stmt = stmt,
+                   .params = params,
+                   .meanwhile = meanwhile,
+                   .commits = !in_block(db)};
     return run(db, &c, deadline_ms, result, err);
 }
 

@@ -97,6 +97,16 @@ void plumb_record_end(plumb_params_t *p);
 int plumb_db_exec(plumb_db_t *db, const plumb_stmt_t *stmt, const plumb_params_t *params,
                   int64_t timeout_ms, PGresult **result, plumb_err_t *err);
 
+/* The same; `meanwhile` is called once the statement is on its way, and not at all if it could not
+ * be sent. */
+typedef struct plumb_meanwhile {
+    void (*call)(void *context);
+    void *context;
+} plumb_meanwhile_t;
+int plumb_db_exec_meanwhile(plumb_db_t *db, const plumb_stmt_t *stmt, const plumb_params_t *params,
+                            int64_t timeout_ms, const plumb_meanwhile_t *meanwhile,
+                            PGresult **result, plumb_err_t *err);
+
 /* BEGIN; COMMIT; ROLLBACK.  A commit that did not certainly succeed is DB_UNKNOWN. */
 int plumb_db_begin(plumb_db_t *db, int64_t timeout_ms, plumb_err_t *err);
 int plumb_db_commit(plumb_db_t *db, int64_t timeout_ms, plumb_err_t *err);

@@ -33,14 +33,22 @@ static void pause_ms(long ms)
     nanosleep(&pause, NULL);
 }
 
-static void wait_until(bool (*holds)(world_t *), world_t *w, const char *what)
+/* Does it come to hold before long? */
+static bool comes(bool (*holds)(world_t *), world_t *w)
 {
     int64_t deadline_ms = plumb_mono_ms() + 30000;
     while (!holds(w)) {
         if (plumb_mono_ms() > deadline_ms)
-            fail_msg("still not: %s", what);
+            return false;
         pause_ms(2);
     }
+    return true;
+}
+
+static void wait_until(bool (*holds)(world_t *), world_t *w, const char *what)
+{
+    if (!comes(holds, w))
+        fail_msg("still not: %s", what);
 }
 
 static bool is_ready(world_t *w)
@@ -281,6 +289,45 @@ static void sheds_when_full(void **state)
     forget_rows(w);
 }
 
+/* A committed lead is answered although the next group hangs. */
+static void tells_while_the_next_group_runs(void **state)
+{
+    world_t *w = *state;
+    plumb_db_t *db = w->account->db;
+    sender_t first = {.w = w}, second = {.w = w};
+    struct timespec until;
+    start(w, 1, 100);
+    assert_int_equal(plumb_db_begin(db, 10000, &err), 0);
+    account_sql(w->account,
+                "INSERT INTO idempotency (account_id, route, key, body_hash, status, "
+                "integration_status) SELECT id, 'POST /test', 'second', 'x', 201, 'none' "
+                "FROM accounts");
+    account_sql(w->account, "SAVEPOINT locked; LOCK TABLE leads IN ACCESS EXCLUSIVE MODE");
+    pack(w, &first.prepared, NULL, "[]");
+    pack(w, &second.prepared, "second", "[]");
+    start_sender(&first);
+    wait_until(is_blocked, w, "the first group waits for the table");
+    start_sender(&second);
+    while (committers_waiting(w->committers) == 0)
+        pause_ms(1);
+    account_sql(w->account, "ROLLBACK TO locked");
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += 10;
+    bool told = pthread_timedjoin_np(first.thread, NULL, &until) == 0;
+    bool hangs = comes(is_blocked, w);
+    plumb_db_rollback(db);
+    if (!told)
+        pthread_join(first.thread, NULL);
+    pthread_join(second.thread, NULL);
+    assert_true(told && hangs);
+    assert_int_equal(first.verdict, COMMIT_DONE);
+    assert_int_equal(second.verdict, COMMIT_DONE);
+    prepared_fini(&first.prepared);
+    prepared_fini(&second.prepared);
+    committers_destroy(&w->committers);
+    forget_rows(w);
+}
+
 /* ---- gathering ---- */
 
 #define TOGETHER 4
@@ -422,9 +469,13 @@ static void killed_connections(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(writes_everything),     cmocka_unit_test(agrees_with_the_table),
-        cmocka_unit_test(one_bad_row),           cmocka_unit_test(sheds_when_full),
-        cmocka_unit_test(gathers_while_crowded), cmocka_unit_test(killed_connections),
+        cmocka_unit_test(writes_everything),
+        cmocka_unit_test(agrees_with_the_table),
+        cmocka_unit_test(one_bad_row),
+        cmocka_unit_test(sheds_when_full),
+        cmocka_unit_test(tells_while_the_next_group_runs),
+        cmocka_unit_test(gathers_while_crowded),
+        cmocka_unit_test(killed_connections),
     };
     pg_conninfo();
     return cmocka_run_group_tests(tests, setup, teardown);
