@@ -109,18 +109,20 @@ static void take_address(const reading_t *r, const plumb_attr_t *attr, plumb_sli
         invalid(r, attr, "not an IPv4 or IPv6 address");
 }
 
-static void take_status(const reading_t *r, const plumb_attr_t *attr, plumb_slice_t *value,
-                        plumb_slice_t text)
+static void take_word(const reading_t *r, const plumb_attr_t *attr, plumb_slice_t *value,
+                      plumb_slice_t text)
 {
-    static const char *const statuses[] = {"New", "AtWork", "Success", "Declined"};
-    for (size_t i = 0; i < PLUMB_COUNT(statuses); i++) {
-        if (strlen(statuses[i]) == text.length &&
-            memcmp(statuses[i], text.data, text.length) == 0) {
-            *value = (plumb_slice_t){statuses[i], text.length};
-            return;
-        }
+    const char *word = plumb_attr_word(attr, text.data, text.length);
+    char detail[160];
+    size_t n = (size_t)snprintf(detail, sizeof detail, "want one of");
+    if (word != NULL) {
+        *value = (plumb_slice_t){word, text.length};
+        return;
     }
-    invalid(r, attr, "want New, AtWork, Success or Declined");
+    for (const char *const *one = attr->words; *one != NULL && n < sizeof detail; one++)
+        n += (size_t)snprintf(detail + n, sizeof detail - n, "%s %s", one > attr->words ? "," : "",
+                              *one);
+    invalid(r, attr, detail);
 }
 
 static void take_text(const reading_t *r, const plumb_attr_t *attr, plumb_slice_t *value,
@@ -133,8 +135,8 @@ static void take_text(const reading_t *r, const plumb_attr_t *attr, plumb_slice_
     case PLUMB_ATTR_IP:
         take_address(r, attr, value, text);
         break;
-    case PLUMB_ATTR_STATUS:
-        take_status(r, attr, value, text);
+    case PLUMB_ATTR_WORD:
+        take_word(r, attr, value, text);
         break;
     case PLUMB_ATTR_CUT:
         *value = (plumb_slice_t){text.data, plumb_utf8_cut(text.data, text.length, attr->max)};

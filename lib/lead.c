@@ -14,9 +14,22 @@ enum {
     CHANNEL = PLUMB_ATTR_CHANNEL
 };
 
+/* The words of a lead's attributes of type WORD, which are statuses all; of other types none. */
+static const char *const statuses[] = {"New", "AtWork", "Success", "Declined", NULL};
+#define words_WORD statuses
+#define words_UUID NULL
+#define words_TEXT NULL
+#define words_CUT NULL
+#define words_PHONE NULL
+#define words_EMAIL NULL
+#define words_IP NULL
+#define words_BOOL NULL
+#define words_JSON NULL
+#define words_TIME NULL
+
 const plumb_attr_t plumb_lead_attrs[PLUMB_LEAD_ATTRS] = {
 #define PLUMB_LEAD_ATTR(id, name, column, type, max, flags, help)                                  \
-    {name, column, PLUMB_ATTR_##type, max, flags, help},
+    [PLUMB_LEAD_##id] = {name, column, PLUMB_ATTR_##type, max, flags, help, words_##type},
 #include "lead_attrs.h"
 #undef PLUMB_LEAD_ATTR
 };

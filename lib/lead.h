@@ -2,6 +2,7 @@
 #ifndef PLUMB_LEAD_H
 #define PLUMB_LEAD_H
 
+#include "attr.h"
 #include "buf.h"
 #include "db.h"
 #include "err.h"
@@ -11,36 +12,6 @@
 #include "uuid.h"
 
 #include <stdbool.h>
-
-typedef enum plumb_attr_type {
-    PLUMB_ATTR_UUID,
-    PLUMB_ATTR_TEXT,
-    PLUMB_ATTR_CUT, /* text, cut to its limit at a character boundary */
-    PLUMB_ATTR_PHONE,
-    PLUMB_ATTR_EMAIL,
-    PLUMB_ATTR_IP,
-    PLUMB_ATTR_STATUS,
-    PLUMB_ATTR_BOOL,
-    PLUMB_ATTR_JSON, /* object or array, as JSON text */
-    PLUMB_ATTR_TIME
-} plumb_attr_type_t;
-
-enum {
-    PLUMB_ATTR_CREATE = 1,
-    PLUMB_ATTR_UPDATE = 2,
-    PLUMB_ATTR_NEEDED = 4,
-    PLUMB_ATTR_SEALED = 8,
-    PLUMB_ATTR_FILTER = 16,
-    PLUMB_ATTR_SORT = 32,
-    PLUMB_ATTR_CHANNEL = 64
-};
-
-typedef struct plumb_attr {
-    const char *name, *column;
-    plumb_attr_type_t type;
-    unsigned max, flags;
-    const char *help;
-} plumb_attr_t;
 
 typedef enum plumb_lead_attr {
 #define PLUMB_LEAD_ATTR(id, name, column, type, max, flags, help) PLUMB_LEAD_##id,

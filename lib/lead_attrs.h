@@ -29,7 +29,7 @@ PLUMB_LEAD_ATTR(CONTACTS, "contacts", "contacts", JSON, 16384, CREATE | UPDATE |
                 "further ways to reach the person")
 PLUMB_LEAD_ATTR(DATA, "data", "data", JSON, 65536, CREATE | UPDATE | CHANNEL,
                 "answers and whatever else the sender knows")
-PLUMB_LEAD_ATTR(STATUS, "status", "status", STATUS, 16, CREATE | UPDATE | FILTER | SORT | CHANNEL,
+PLUMB_LEAD_ATTR(STATUS, "status", "status", WORD, 16, CREATE | UPDATE | FILTER | SORT | CHANNEL,
                 "New, AtWork, Success, Declined")
 PLUMB_LEAD_ATTR(UTM_SOURCE, "utmSource", "utm_source", CUT, 255, CREATE | FILTER | CHANNEL,
                 "campaign, as sent")
