@@ -26,8 +26,9 @@ enum {
     PLUMB_ATTR_SEALED = 8, /* personal: kept only inside a sealed frame, never logged */
     PLUMB_ATTR_FILTER = 16,
     PLUMB_ATTR_SORT = 32,
-    PLUMB_ATTR_CHANNEL = 64, /* channels see it */
-    PLUMB_ATTR_OPERATE = 128 /* only who may operate or administer may give it */
+    PLUMB_ATTR_CHANNEL = 64,  /* channels see it */
+    PLUMB_ATTR_OPERATE = 128, /* only who may operate or administer may give it */
+    PLUMB_ATTR_SECRET = 256   /* may be given, is never answered */
 };
 
 typedef struct plumb_attr {
