@@ -70,6 +70,7 @@ void catalog_release(quiz_t *quiz)
     for (size_t i = 0; i < quiz->target_count; i++)
         plumb_credential_fini(&quiz->targets[i].credential);
     free(quiz->targets);
+    quiz_settings_fini(&quiz->settings);
     sodium_memzero(&quiz->key, sizeof quiz->key);
     free(quiz);
 }
@@ -110,6 +111,7 @@ static int load(catalog_t *c, const plumb_uuid_t *account, const plumb_uuid_t *i
     atomic_init(&quiz->users, 1);
     quiz->account = *account;
     quiz->id = *id;
+    quiz_settings_default(&quiz->settings);
     int rc = readers_take(c->readers, &reader, err);
     if (rc == 0)
         rc = load_with(c, reader, quiz, err);

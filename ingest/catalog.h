@@ -4,6 +4,7 @@
 #define INGEST_CATALOG_H
 
 #include "credential.h"
+#include "quiz_settings.h"
 #include "readers.h"
 #include "vault.h"
 
@@ -25,6 +26,7 @@ typedef struct quiz {
     bool is_known; /* of this account, and active */
     plumb_uuid_t project, user;
     bool project_active, user_active;
+    quiz_settings_t settings;
     plumb_key_t key;   /* the account's newest */
     target_t *targets; /* owned */
     size_t target_count;

@@ -91,10 +91,18 @@ int store_token(reader_t *reader, const char *id, token_row_t *row, plumb_err_t 
 static const plumb_stmt_t select_quiz = {
     .name = "ingest_quiz",
     .params = 2,
-    .sql = "SELECT q.active, p.id, p.active, u.id, u.active FROM quizzes q "
+    .sql = "SELECT q.active, p.id, p.active, u.id, u.active, q.settings::text FROM quizzes q "
            "JOIN projects p ON p.account_id = q.account_id AND p.id = q.project_id "
            "JOIN users u ON u.account_id = p.account_id AND u.id = p.user_id "
-           "WHERE q.account_id = $1 AND q.id = $2"};
+           "WHERE q.account_id = $1 AND q.id = $2 AND q.deleted_at IS NULL"};
+
+static void log_setting(void *context, const char *path, const char *want)
+{
+    const quiz_t *quiz = context;
+    char id[PLUMB_UUID_TEXT];
+    plumb_log_event(LOG_WARNING, "quiz_setting_wrong", "quiz=%s setting=\"%s\" why=\"%s\"",
+                    plumb_uuid_text(&quiz->id, id), path, want);
+}
 
 int store_quiz(reader_t *reader, quiz_t *quiz, plumb_err_t *err)
 {
@@ -109,6 +117,8 @@ int store_quiz(reader_t *reader, quiz_t *quiz, plumb_err_t *err)
         quiz->project_active = plumb_get_bool(r, 0, 2);
         quiz->user = plumb_get_uuid(r, 0, 3);
         quiz->user_active = plumb_get_bool(r, 0, 4);
+        quiz_settings_parse(&quiz->settings, plumb_get_text(r, 0, 5), plumb_get_length(r, 0, 5),
+                            log_setting, quiz);
     }
     PQclear(r);
     return rc;
