@@ -22,8 +22,6 @@
 #include <unistd.h>
 
 #define ANSWER_MAX 65536
-#define REQUEST_MAX 4096
-#define BODY_MAX 3072
 #define RETRY_US 200000
 
 typedef struct options {
@@ -41,7 +39,7 @@ typedef struct conn {
     int64_t begun_us; /* its first try */
     int64_t due_us;   /* not before */
     unsigned tries;
-    char request[REQUEST_MAX];
+    char request[4096];
     size_t request_length, written;
     char answer[ANSWER_MAX];
     size_t answered;
@@ -81,125 +79,46 @@ static void die(const char *what)
 
 /* ---- one lead's request ---- */
 
-/* What stands behind a piece of the template.  Formatting anew by printf would cost the machine a
- * tenth of what taking the lead in costs. */
-typedef enum hole { HOLE_NUMBER, HOLE_PHONE, HOLE_OCTET, HOLE_HEX, HOLE_STAMP, HOLE_NONE } hole_t;
-
-typedef struct piece {
-    char text[REQUEST_MAX];
-    size_t length;
-    hole_t hole;
-} piece_t;
-
-#define PIECES 8
-static piece_t head_pieces[PIECES], body_pieces[PIECES]; /* the last one's hole is HOLE_NONE */
-
-#define HOLE_MAX 24 /* digits */
-
-/* Fill `pieces` from text in which %n, %p, %o, %x and %s stand for the holes; filled it may be
- * `max` bytes long. */
-static void cut_template(piece_t pieces[PIECES], const char *text, size_t max)
+static int write_body(const options_t *o, int64_t n, char *out, size_t size)
 {
-    static const char letters[] = "npoxs";
-    if (strlen(text) + (size_t)PIECES * HOLE_MAX > max) {
-        errno = EMSGSIZE;
-        die("template");
-    }
-    for (;; pieces++) {
-        const char *percent = strchrnul(text, '%');
-        pieces->length = (size_t)(percent - text);
-        memcpy(pieces->text, text, pieces->length);
-        if (*percent == '\0') {
-            pieces->hole = HOLE_NONE;
-            return;
-        }
-        pieces->hole = (hole_t)(strchr(letters, percent[1]) - letters);
-        text = percent + 2;
-    }
-}
-
-static void make_template(const options_t *o)
-{
-    char text[REQUEST_MAX];
-    snprintf(text, sizeof text,
-             "POST /api/v1/leads HTTP/1.1\r\nHost: %s:%d\r\nAuthorization: Bearer %s\r\n"
-             "Content-Type: application/vnd.api+json\r\nAccept: application/vnd.api+json\r\n"
-             "%s%s%sContent-Length: %%n\r\n\r\n",
-             o->host, o->port, o->token, o->idempotency ? "Idempotency-Key: " : "",
-             o->idempotency ? o->prefix : "", o->idempotency ? "-%n\r\n" : "");
-    cut_template(head_pieces, text, REQUEST_MAX - BODY_MAX);
-    snprintf(text, sizeof text,
-             "{\"data\":{\"type\":\"leads\",\"attributes\":{\"userId\":\"%s\",\"projectId\":"
-             "\"%s\",\"quizId\":\"%s\",\"name\":\"Анна Каренина %%n\",\"phone\":\"+79%%p\","
-             "\"email\":\"anna.%%n@mail.example\",\"externalId\":\"%s-%%n\","
-             "\"utmSource\":\"yandex\",\"utmMedium\":\"cpc\",\"utmCampaign\":\"spring-sale\","
-             "\"utmContent\":\"banner-240x400\",\"utmTerm\":\"кухни на заказ\","
-             "\"ipAddress\":\"198.51.100.%%o\",\"referer\":\"https://shop.example/"
-             "kitchens?step=4\",\"fingerprint\":\"fp-%%x\",\"data\":{\"answers\":["
-             "{\"question\":\"Какой формы кухня?\",\"answer\":\"Угловая, с островом\"},"
-             "{\"question\":\"Бюджет\",\"answer\":\"до 350 000\"},"
-             "{\"question\":\"Когда нужна?\",\"answer\":\"В течение месяца\"},"
-             "{\"question\":\"Комментарий\",\"answer\":\"Позвоните после шести, пожалуйста\"}],"
-             "\"sentUs\":%%s}}}}",
-             o->user, o->project, o->quiz, o->prefix);
-    cut_template(body_pieces, text, BODY_MAX);
-}
-
-/* Write `value` in at least `digits` digits; returns the end. */
-static char *put_digits(char *out, uint64_t value, unsigned base, unsigned digits)
-{
-    char text[HOLE_MAX], *at = text + sizeof text;
-    for (unsigned n = 0; n < digits || value > 0; n++, value /= base)
-        *--at = "0123456789abcdef"[value % base];
-    size_t length = (size_t)(text + sizeof text - at);
-    memcpy(out, at, length);
-    return out + length;
-}
-
-static char *fill_hole(char *out, hole_t hole, const options_t *o, uint64_t n)
-{
-    switch (hole) {
-    case HOLE_NUMBER:
-        return put_digits(out, n, 10, 1);
-    case HOLE_PHONE:
-        return put_digits(out, n % 1000000000, 10, 9);
-    case HOLE_OCTET:
-        return put_digits(out, n % 250 + 1, 10, 1);
-    case HOLE_HEX:
-        return put_digits(out, n * 2654435761u, 16, 16);
-    case HOLE_STAMP:
-        return put_digits(out, o->stamp ? (uint64_t)wall_us() : n, 10, 1);
-    default:
-        return out;
-    }
-}
-
-/* `numbers` fill the holes of kind NUMBER in turn, the last one all that follow. */
-static char *fill_template(char *out, const piece_t *piece, const options_t *o,
-                           const uint64_t *numbers, size_t count)
-{
-    for (;; piece++) {
-        memcpy(out, piece->text, piece->length);
-        out = fill_hole(out + piece->length, piece->hole, o, *numbers);
-        if (piece->hole == HOLE_NONE)
-            return out;
-        if (piece->hole == HOLE_NUMBER && count > 1) {
-            numbers++;
-            count--;
-        }
-    }
+    return snprintf(out, size,
+                    "{\"data\":{\"type\":\"leads\",\"attributes\":{\"userId\":\"%s\",\"projectId\":"
+                    "\"%s\",\"quizId\":\"%s\","
+                    "\"name\":\"Анна Каренина %" PRId64 "\",\"phone\":\"+79%09" PRId64
+                    "\",\"email\":\"anna.%" PRId64 "@mail.example\",\"externalId\":\"%s-%" PRId64
+                    "\",\"utmSource\":\"yandex\",\"utmMedium\":\"cpc\","
+                    "\"utmCampaign\":\"spring-sale\",\"utmContent\":\"banner-240x400\",\"utmTerm\":"
+                    "\"кухни на заказ\","
+                    "\"ipAddress\":\"198.51.100.%" PRId64
+                    "\",\"referer\":\"https://shop.example/kitchens?step=4\","
+                    "\"fingerprint\":\"fp-%016" PRIx64 "\",\"data\":{\"answers\":["
+                    "{\"question\":\"Какой формы кухня?\",\"answer\":\"Угловая, с островом\"},"
+                    "{\"question\":\"Бюджет\",\"answer\":\"до 350 000\"},"
+                    "{\"question\":\"Когда нужна?\",\"answer\":\"В течение месяца\"},"
+                    "{\"question\":\"Комментарий\",\"answer\":\"Позвоните после шести, "
+                    "пожалуйста\"}],\"sentUs\":%" PRId64 "}}}}",
+                    o->user, o->project, o->quiz, n, n % 1000000000, n, o->prefix, n, n % 250 + 1,
+                    (uint64_t)n * 2654435761u, o->stamp ? wall_us() : n);
 }
 
 static void build_request(const options_t *o, conn_t *c)
 {
-    char text[BODY_MAX];
-    uint64_t lead = (uint64_t)c->lead;
-    size_t length = (size_t)(fill_template(text, body_pieces, o, &lead, 1) - text);
-    const uint64_t numbers[] = {lead, length};
-    bool keyed = o->idempotency;
-    char *end = fill_template(c->request, head_pieces, o, numbers + !keyed, 1 + keyed);
-    memcpy(end, text, length);
-    c->request_length = (size_t)(end - c->request) + length;
+    char body[3072];
+    int length = write_body(o, c->lead, body, sizeof body);
+    char key[96] = "";
+    if (o->idempotency)
+        snprintf(key, sizeof key, "Idempotency-Key: %s-%" PRId64 "\r\n", o->prefix, c->lead);
+    int n =
+        snprintf(c->request, sizeof c->request,
+                 "POST /api/v1/leads HTTP/1.1\r\nHost: %s:%d\r\nAuthorization: Bearer %s\r\n"
+                 "Content-Type: application/vnd.api+json\r\nAccept: application/vnd.api+json\r\n"
+                 "%sContent-Length: %d\r\n\r\n%s",
+                 o->host, o->port, o->token, key, length, body);
+    if (n < 0 || (size_t)n >= sizeof c->request) {
+        errno = EMSGSIZE;
+        die("request");
+    }
+    c->request_length = (size_t)n;
 }
 
 /* ---- connections ---- */
@@ -581,7 +500,6 @@ int main(int argc, char **argv)
                       .prefix = "load",
                       .connections = 64}};
     read_options(&l.o, argc, argv);
-    make_template(&l.o);
     l.address = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)l.o.port)};
     if (inet_pton(AF_INET, l.o.host, &l.address.sin_addr) != 1) {
         fprintf(stderr, "load: '%s' is no IPv4 address\n", l.o.host);
