@@ -29,6 +29,7 @@ struct catalog {
     int64_t life_ms;
     pthread_mutex_t lock;
     cells_t entries;
+    uint64_t drops; /* times that anything was dropped: what was read before is not kept after */
 };
 
 int catalog_new(catalog_t **ret, const store_t *store, readers_t *readers, plumb_vault_t *vault,
@@ -141,9 +142,11 @@ static entry_t *entry_of(catalog_t *c, const plumb_uuid_t *account, const plumb_
     return e;
 }
 
-/* The entry, if it may be used; `*wants`: this thread is to read it anew.  One thread does so from
- * half its life on while the others use it, so that under load it never runs out. */
-static quiz_t *look(catalog_t *c, const plumb_uuid_t *account, const plumb_uuid_t *id, bool *wants)
+/* The entry, if it may be used; `*wants`: this thread is to read it anew, and hands `*drops` to
+ * keep.  One thread does so from half its life on while the others use it, so that under load it
+ * never runs out. */
+static quiz_t *look(catalog_t *c, const plumb_uuid_t *account, const plumb_uuid_t *id, bool *wants,
+                    uint64_t *drops)
 {
     int64_t now = plumb_mono_ms();
     pthread_mutex_lock(&c->lock);
@@ -155,6 +158,7 @@ static quiz_t *look(catalog_t *c, const plumb_uuid_t *account, const plumb_uuid_
     if (*wants)
         e->loading = true;
     quiz_t *quiz = usable ? e->quiz : NULL;
+    *drops = c->drops;
     if (quiz != NULL)
         atomic_fetch_add(&quiz->users, 1);
     pthread_mutex_unlock(&c->lock);
@@ -162,13 +166,14 @@ static quiz_t *look(catalog_t *c, const plumb_uuid_t *account, const plumb_uuid_
 }
 
 /* Put what was loaded (NULL: nothing) into the table. */
-static void keep(catalog_t *c, const plumb_uuid_t *account, const plumb_uuid_t *id, quiz_t *quiz)
+static void keep(catalog_t *c, const plumb_uuid_t *account, const plumb_uuid_t *id, quiz_t *quiz,
+                 uint64_t drops)
 {
     quiz_t *old = NULL;
     pthread_mutex_lock(&c->lock);
     entry_t *e = entry_of(c, account, id);
     e->loading = false;
-    if (quiz != NULL) {
+    if (quiz != NULL && drops == c->drops) {
         old = e->quiz;
         atomic_fetch_add(&quiz->users, 1);
         e->quiz = quiz;
@@ -178,16 +183,32 @@ static void keep(catalog_t *c, const plumb_uuid_t *account, const plumb_uuid_t *
     catalog_release(old);
 }
 
+void catalog_drop(catalog_t *catalog, const plumb_uuid_t *account)
+{
+    entry_t *e;
+    pthread_mutex_lock(&catalog->lock);
+    catalog->drops++;
+    for (size_t i = 0; (e = cells_at(&catalog->entries, i)) != NULL; i++) {
+        if (e->quiz == NULL ||
+            (account != NULL && plumb_uuid_compare(&e->quiz->account, account) != 0))
+            continue;
+        catalog_release(e->quiz);
+        e->quiz = NULL;
+    }
+    pthread_mutex_unlock(&catalog->lock);
+}
+
 int catalog_quiz(catalog_t *catalog, const plumb_uuid_t *account, const plumb_uuid_t *id,
                  quiz_t **quiz, plumb_err_t *err)
 {
     bool wants;
+    uint64_t drops;
     quiz_t *fresh = NULL;
-    *quiz = look(catalog, account, id, &wants);
+    *quiz = look(catalog, account, id, &wants, &drops);
     if (!wants)
         return 0;
     int rc = load(catalog, account, id, &fresh, err);
-    keep(catalog, account, id, fresh);
+    keep(catalog, account, id, fresh, drops);
     if (rc < 0 && *quiz != NULL) /* its life is not over yet */
         return 0;
     catalog_release(*quiz);

@@ -40,6 +40,9 @@ int catalog_new(catalog_t **ret, const store_t *store, readers_t *readers, plumb
                 int64_t life_ms, plumb_err_t *err);
 void catalog_destroy(catalog_t **catalog);
 
+/* Forget the quizzes of `account` (NULL: of all).  What is being read meanwhile is not kept. */
+void catalog_drop(catalog_t *catalog, const plumb_uuid_t *account);
+
 /* Get a quiz of `account`; release it with catalog_release.  One that is not there comes with
  * is_known false. DB_AWAY, UNAVAILABLE, KEY: cannot be told now. */
 int catalog_quiz(catalog_t *catalog, const plumb_uuid_t *account, const plumb_uuid_t *id,

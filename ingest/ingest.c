@@ -2,6 +2,7 @@
 #include "ingest.h"
 
 #include "clock.h"
+#include "count.h"
 #include "log.h"
 #include "server.h"
 
@@ -9,10 +10,32 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+static void drop_tokens(void *cache, const plumb_uuid_t *account)
+{
+    tokens_drop(cache, account);
+}
+
+static void drop_quizzes(void *cache, const plumb_uuid_t *account)
+{
+    catalog_drop(cache, account);
+}
+
+static int hear_changes(ingest_t *in, plumb_err_t *err)
+{
+    const changes_cache_t caches[] = {
+        {" tokens accounts ", drop_tokens, in->tokens},
+        {" quizzes projects users credentials credential_links accounts ", drop_quizzes,
+         in->catalog},
+    };
+    return changes_new(&in->changes, in->conf->database, caches, PLUMB_COUNT(caches), err);
+}
+
 static int open_rest(ingest_t *in, plumb_err_t *err)
 {
     const plumb_conf_t *conf = in->conf;
-    int rc = limits_new(&in->limits, err);
+    int rc = hear_changes(in, err);
+    if (rc == 0)
+        rc = limits_new(&in->limits, err);
     if (rc == 0)
         rc = strangers_new(&in->strangers, err);
     if (rc == 0)
@@ -69,6 +92,7 @@ void ingest_close(ingest_t *ingest)
     running_destroy(&in->running);
     strangers_destroy(&in->strangers);
     limits_destroy(&in->limits);
+    changes_destroy(&in->changes);
     catalog_destroy(&in->catalog);
     tokens_destroy(&in->tokens);
     readers_destroy(&in->readers);

@@ -3,6 +3,7 @@
 #define INGEST_INGEST_H
 
 #include "catalog.h"
+#include "changes.h"
 #include "cidr.h"
 #include "committer.h"
 #include "daemon.h"
@@ -31,6 +32,7 @@ typedef struct ingest {
     readers_t *readers;
     tokens_t *tokens;
     catalog_t *catalog;
+    changes_t *changes;
     limits_t *limits;
     strangers_t *strangers;
     running_t *running; /* Idempotency-Keys under way */

@@ -29,6 +29,7 @@ struct tokens {
     int64_t life_ms;
     pthread_mutex_t lock;
     cells_t entries;
+    uint64_t drops; /* times that anything was dropped: what was read before is not kept after */
 };
 
 int tokens_new(tokens_t **ret, const plumb_keyring_t *keyring, readers_t *readers, int64_t life_ms,
@@ -72,8 +73,9 @@ static entry_t *entry_of(tokens_t *t, const char *id)
     return e;
 }
 
-/* What the cache says.  True: `row` may be used; `*load`: this thread is to read it anew. */
-static bool look(tokens_t *t, const char *id, token_row_t *row, bool *load)
+/* What the cache says.  True: `row` may be used; `*load`: this thread is to read it anew, and hands
+ * `*drops` to keep. */
+static bool look(tokens_t *t, const char *id, token_row_t *row, bool *load, uint64_t *drops)
 {
     int64_t now = plumb_mono_ms();
     pthread_mutex_lock(&t->lock);
@@ -85,36 +87,38 @@ static bool look(tokens_t *t, const char *id, token_row_t *row, bool *load)
         e->loading = true;
     e->cell.used = now;
     *row = e->row;
+    *drops = t->drops;
     pthread_mutex_unlock(&t->lock);
     return usable;
 }
 
-static void keep(tokens_t *t, const char *id, const token_row_t *row)
+static void keep(tokens_t *t, const char *id, const token_row_t *row, uint64_t drops)
 {
     pthread_mutex_lock(&t->lock);
     entry_t *e = entry_of(t, id);
     e->loading = false;
-    if (row != NULL) {
+    if (row != NULL && drops == t->drops) {
         e->row = *row;
         e->loaded_ms = e->cell.used = plumb_mono_ms();
     }
     pthread_mutex_unlock(&t->lock);
 }
 
-static int load(tokens_t *t, const char *id, token_row_t *row, plumb_err_t *err)
+static int load(tokens_t *t, const char *id, token_row_t *row, uint64_t drops, plumb_err_t *err)
 {
     reader_t *reader = NULL;
     int rc = readers_take(t->readers, &reader, err);
     if (rc == 0)
         rc = store_token(reader, id, row, err);
     readers_give(t->readers, reader);
-    keep(t, id, rc == 0 ? row : NULL);
+    keep(t, id, rc == 0 ? row : NULL, drops);
     return rc;
 }
 
 static int row_of(tokens_t *t, const char *id, bool known_only, token_row_t *row, plumb_err_t *err)
 {
     bool wants = false;
+    uint64_t drops;
     if (known_only) {
         pthread_mutex_lock(&t->lock);
         const entry_t *e = entry_of(t, id);
@@ -123,8 +127,20 @@ static int row_of(tokens_t *t, const char *id, bool known_only, token_row_t *row
         pthread_mutex_unlock(&t->lock);
         return 0;
     }
-    look(t, id, row, &wants);
-    return wants ? load(t, id, row, err) : 0;
+    look(t, id, row, &wants, &drops);
+    return wants ? load(t, id, row, drops, err) : 0;
+}
+
+void tokens_drop(tokens_t *tokens, const plumb_uuid_t *account)
+{
+    entry_t *e;
+    pthread_mutex_lock(&tokens->lock);
+    tokens->drops++;
+    for (size_t i = 0; (e = cells_at(&tokens->entries, i)) != NULL; i++)
+        if (account == NULL || plumb_uuid_is_nil(&e->row.identity.account) ||
+            plumb_uuid_compare(&e->row.identity.account, account) == 0)
+            e->loaded_ms = 0;
+    pthread_mutex_unlock(&tokens->lock);
 }
 
 /* ---- checking ---- */

@@ -42,6 +42,10 @@ int tokens_new(tokens_t **ret, const plumb_keyring_t *keyring, readers_t *reader
                plumb_err_t *err);
 void tokens_destroy(tokens_t **tokens);
 
+/* Forget the rows of `account` (NULL: of all), and those of ids that nobody has.  What is being
+ * read meanwhile is used once and not kept. */
+void tokens_drop(tokens_t *tokens, const plumb_uuid_t *account);
+
 /* Check an Authorization header (NULL: none).  `known_only`: ask the cache only, not the database.
  * UNAUTHENTICATED: no token, or none that is good; `*presented` tells the two apart. DB_AWAY,
  * UNAVAILABLE: cannot be told now. */
