@@ -78,15 +78,17 @@ typedef struct wrapped {
     uint8_t bytes[PLUMB_KEY_BYTES];
 } wrapped_t;
 
-static plumb_seal_place_t account_place(const plumb_uuid_t *account)
-{
-    return (plumb_seal_place_t){"account-key", *account, *account, "key"};
-}
+/* What is wrapped: its name in places, and in errors. */
+typedef struct sort {
+    const char *purpose, *name;
+} sort_t;
+static const sort_t account_key = {"account-key", "account key"};
+static const sort_t index_key = {"index-key", "index key"};
 
-int plumb_keyring_wrap(const plumb_keyring_t *keyring, plumb_buf_t *out,
-                       const plumb_uuid_t *account, const plumb_key_t *key, plumb_err_t *err)
+static int wrap(const plumb_keyring_t *keyring, const sort_t *sort, plumb_buf_t *out,
+                const plumb_uuid_t *account, const plumb_key_t *key, plumb_err_t *err)
 {
-    plumb_seal_place_t place = account_place(account);
+    plumb_seal_place_t place = {sort->purpose, *account, *account, "key"};
     wrapped_t plain;
     uint32_t id = htobe32(key->id);
     memcpy(plain.id, &id, sizeof plain.id);
@@ -96,37 +98,66 @@ int plumb_keyring_wrap(const plumb_keyring_t *keyring, plumb_buf_t *out,
     return rc;
 }
 
-static int take_wrapped(plumb_key_t *key, uint32_t key_id, const plumb_buf_t *plain,
-                        plumb_err_t *err)
+static int take_wrapped(plumb_key_t *key, const sort_t *sort, uint32_t key_id,
+                        const plumb_buf_t *plain, plumb_err_t *err)
 {
     const wrapped_t *wrapped = (const wrapped_t *)plain->data;
     uint32_t id = htobe32(key_id);
     if (plain->length != sizeof *wrapped || memcmp(wrapped->id, &id, sizeof id) != 0)
-        return plumb_err_set(err, PLUMB_E_SEAL, "frame is not of account key %" PRIu32, key_id);
+        return plumb_err_set(err, PLUMB_E_SEAL, "frame is not of %s %" PRIu32, sort->name, key_id);
     key->id = key_id;
     memcpy(key->bytes, wrapped->bytes, sizeof key->bytes);
     return 0;
+}
+
+static int unwrap(const plumb_keyring_t *keyring, const sort_t *sort, plumb_key_t *key,
+                  uint32_t key_id, const plumb_uuid_t *account, const void *frame, size_t length,
+                  plumb_err_t *err)
+{
+    uint32_t master_id = plumb_seal_key_id(frame, length);
+    if (master_id == 0)
+        return plumb_err_set(err, PLUMB_E_SEAL, "%s %" PRIu32 " is no frame", sort->name, key_id);
+    const plumb_key_t *master = find_key(keyring, master_id, err);
+    if (master == NULL)
+        return plumb_err_add(err, "unwrap %s %" PRIu32, sort->name, key_id);
+    plumb_seal_place_t place = {sort->purpose, *account, *account, "key"};
+    plumb_buf_t plain = {0};
+    int rc = plumb_seal_open(&plain, master, &place, frame, length, err);
+    if (rc == 0)
+        rc = take_wrapped(key, sort, key_id, &plain, err);
+    plumb_buf_wipe(&plain);
+    return rc;
+}
+
+int plumb_keyring_wrap(const plumb_keyring_t *keyring, plumb_buf_t *out,
+                       const plumb_uuid_t *account, const plumb_key_t *key, plumb_err_t *err)
+{
+    return wrap(keyring, &account_key, out, account, key, err);
 }
 
 int plumb_keyring_unwrap(const plumb_keyring_t *keyring, plumb_key_t *key, uint32_t key_id,
                          const plumb_uuid_t *account, const void *frame, size_t length,
                          plumb_err_t *err)
 {
-    uint32_t master_id = plumb_seal_key_id(frame, length);
-    if (master_id == 0)
-        return plumb_err_set(err, PLUMB_E_SEAL, "account key %" PRIu32 " is no frame", key_id);
-    const plumb_key_t *master = find_key(keyring, master_id, err);
-    if (master == NULL)
-        return plumb_err_add(err, "unwrap account key %" PRIu32, key_id);
-    plumb_seal_place_t place = account_place(account);
-    plumb_buf_t plain = {0};
-    int rc = plumb_seal_open(&plain, master, &place, frame, length, err);
-    if (rc == 0)
-        rc = take_wrapped(key, key_id, &plain, err);
-    if (plain.data != NULL)
-        sodium_memzero(plain.data, plain.length);
-    plumb_buf_fini(&plain);
-    return rc;
+    return unwrap(keyring, &account_key, key, key_id, account, frame, length, err);
+}
+
+int plumb_keyring_wrap_index(const plumb_keyring_t *keyring, plumb_buf_t *out,
+                             const plumb_uuid_t *account, const plumb_key_t *key, plumb_err_t *err)
+{
+    return wrap(keyring, &index_key, out, account, key, err);
+}
+
+int plumb_keyring_unwrap_index(const plumb_keyring_t *keyring, plumb_key_t *key,
+                               const plumb_uuid_t *account, const void *frame, size_t length,
+                               plumb_err_t *err)
+{
+    return unwrap(keyring, &index_key, key, PLUMB_INDEX_KEY_ID, account, frame, length, err);
+}
+
+uint32_t plumb_keyring_newest(const plumb_keyring_t *keyring)
+{
+    return keyring->keys[keyring->count - 1].id;
 }
 
 int plumb_keyring_token_hash(const plumb_keyring_t *keyring, uint32_t master_id, const char *secret,

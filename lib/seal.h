@@ -1,6 +1,7 @@
 /* Sealing: XChaCha20-Poly1305 with keys by id (reliability 5).
  *
  *   master key (file, operator) ── wraps ──▶ account key (table account_keys)
+ *               ── wraps ──▶ index key (table account_index_keys): blind indexes, lib/blind.h
  *   account key ── wraps ──▶ a lead's data key (leads.sealed_key); seals credentials
  *   data key    ── seals ──▶ the lead's personal data (leads.sealed), its idempotent answer
  *               ── derives ▶ the attempt key, by which a worker seals what it keeps of an exchange;
@@ -70,6 +71,18 @@ int plumb_keyring_wrap(const plumb_keyring_t *keyring, plumb_buf_t *out,
 int plumb_keyring_unwrap(const plumb_keyring_t *keyring, plumb_key_t *key, uint32_t key_id,
                          const plumb_uuid_t *account, const void *frame, size_t length,
                          plumb_err_t *err);
+
+/* The same for the key of an account's blind indexes (place {"index-key", account, account,
+ * "key"}), whose id is fixed: there is one, for ever. */
+#define PLUMB_INDEX_KEY_ID 1
+int plumb_keyring_wrap_index(const plumb_keyring_t *keyring, plumb_buf_t *out,
+                             const plumb_uuid_t *account, const plumb_key_t *key, plumb_err_t *err);
+int plumb_keyring_unwrap_index(const plumb_keyring_t *keyring, plumb_key_t *key,
+                               const plumb_uuid_t *account, const void *frame, size_t length,
+                               plumb_err_t *err);
+
+/* The id of the newest master key: it seals. */
+uint32_t plumb_keyring_newest(const plumb_keyring_t *keyring);
 
 /* Keyed hash (BLAKE2b-256) of a token's secret under a key derived from master key `master_id`
  * (0: the newest; the id used goes to `used`). */

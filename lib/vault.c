@@ -18,6 +18,7 @@
 /* A key that was unwrapped. */
 typedef struct entry {
     plumb_uuid_t account;
+    bool index;           /* of the blind indexes */
     plumb_key_t key;      /* id 0: the entry is free */
     int64_t kept_until;   /* monotonic milliseconds, as all of these */
     int64_t newest_until; /* the account's newest key until then; 0: it may not be */
@@ -65,13 +66,13 @@ static entry_t *set_of(plumb_vault_t *vault, const plumb_uuid_t *account)
     return vault->entries + (size_t)(account->b[15] % SETS) * WAYS; /* the random end of the id */
 }
 
-static bool is_of(const entry_t *e, const plumb_uuid_t *account)
+static bool is_of(const entry_t *e, const plumb_uuid_t *account, bool index)
 {
-    return e->key.id != 0 && plumb_uuid_compare(&e->account, account) == 0;
+    return e->key.id != 0 && e->index == index && plumb_uuid_compare(&e->account, account) == 0;
 }
 
 /* Copy key `key_id` (0: the newest) out of the table.  False: it is not there any more or yet. */
-static bool find(plumb_vault_t *vault, const plumb_uuid_t *account, uint32_t key_id,
+static bool find(plumb_vault_t *vault, const plumb_uuid_t *account, bool index, uint32_t key_id,
                  plumb_key_t *key)
 {
     int64_t now = plumb_mono_ms();
@@ -80,7 +81,7 @@ static bool find(plumb_vault_t *vault, const plumb_uuid_t *account, uint32_t key
     entry_t *set = set_of(vault, account);
     for (int i = 0; i < WAYS && !found; i++) {
         entry_t *e = &set[i];
-        if (!is_of(e, account) || now >= e->kept_until)
+        if (!is_of(e, account, index) || now >= e->kept_until)
             continue;
         found = key_id == 0 ? now < e->newest_until : e->key.id == key_id;
         if (found) {
@@ -93,11 +94,11 @@ static bool find(plumb_vault_t *vault, const plumb_uuid_t *account, uint32_t key
 }
 
 /* The entry of that key, or the one that may be overwritten by it. */
-static entry_t *place_for(entry_t *set, const plumb_uuid_t *account, uint32_t key_id)
+static entry_t *place_for(entry_t *set, const plumb_uuid_t *account, bool index, uint32_t key_id)
 {
     entry_t *oldest = set;
     for (int i = 0; i < WAYS; i++) {
-        if (is_of(&set[i], account) && set[i].key.id == key_id)
+        if (is_of(&set[i], account, index) && set[i].key.id == key_id)
             return &set[i];
         if (set[i].used < oldest->used)
             oldest = &set[i];
@@ -105,18 +106,19 @@ static entry_t *place_for(entry_t *set, const plumb_uuid_t *account, uint32_t ke
     return oldest;
 }
 
-static void keep(plumb_vault_t *vault, const plumb_uuid_t *account, const plumb_key_t *key,
-                 bool newest)
+static void keep(plumb_vault_t *vault, const plumb_uuid_t *account, bool index,
+                 const plumb_key_t *key, bool newest)
 {
     int64_t now = plumb_mono_ms();
     pthread_mutex_lock(&vault->lock);
     entry_t *set = set_of(vault, account);
     for (int i = 0; newest && i < WAYS; i++)
-        if (is_of(&set[i], account))
+        if (is_of(&set[i], account, index))
             set[i].newest_until = 0;
-    entry_t *e = place_for(set, account, key->id);
-    int64_t newest_until = is_of(e, account) ? e->newest_until : 0;
+    entry_t *e = place_for(set, account, index, key->id);
+    int64_t newest_until = is_of(e, account, index) ? e->newest_until : 0;
     *e = (entry_t){.account = *account,
+                   .index = index,
                    .key = *key,
                    .kept_until = now + KEPT_MS,
                    .newest_until = newest ? now + NEWEST_MS : newest_until,
@@ -163,14 +165,14 @@ static int unwrap(const plumb_vault_t *vault, const plumb_uuid_t *account, uint3
 int plumb_vault_key(plumb_vault_t *vault, plumb_db_t *db, const plumb_uuid_t *account,
                     uint32_t key_id, plumb_key_t *key, plumb_err_t *err)
 {
-    if (find(vault, account, key_id, key))
+    if (find(vault, account, false, key_id, key))
         return 0;
     PGresult *r = NULL;
     int rc = query(db, account, key_id, &r, err);
     if (rc == 0)
         rc = unwrap(vault, account, key_id, r, key, err);
     if (rc == 0)
-        keep(vault, account, key, key_id == 0);
+        keep(vault, account, false, key, key_id == 0);
     PQclear(r);
     return rc;
 }
@@ -197,5 +199,78 @@ int plumb_vault_create(plumb_vault_t *vault, plumb_db_t *db, const plumb_uuid_t 
     sodium_memzero(&key, sizeof key);
     plumb_params_destroy(&p);
     plumb_buf_fini(&wrapped);
+    return rc;
+}
+
+/* ---- the key of the blind indexes ---- */
+
+/* "Ours": this very transaction made it, and may yet undo it. */
+static const plumb_stmt_t select_index = {
+    "vault_select_index",
+    "SELECT wrapped, coalesce(xmin = pg_current_xact_id_if_assigned()::xid, false) "
+    "FROM account_index_keys WHERE account_id = $1",
+    1};
+
+/* Waits for another who is making it, and leaves theirs. */
+static const plumb_stmt_t insert_index = {
+    "vault_insert_index",
+    "INSERT INTO account_index_keys (account_id, wrapped) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+    2};
+
+static int look_up_index(plumb_vault_t *vault, plumb_db_t *db, const plumb_uuid_t *account,
+                         plumb_key_t *key, bool *found, plumb_err_t *err)
+{
+    PGresult *r = NULL;
+    plumb_params_t *p = plumb_params_new();
+    if (p == NULL)
+        return plumb_err_set(err, PLUMB_E_MEMORY, "look up an account's index key");
+    plumb_param_uuid(p, account);
+    int rc = plumb_db_exec(db, &select_index, p, STATEMENT_MS, &r, err);
+    plumb_params_destroy(&p);
+    *found = rc == 0 && PQntuples(r) == 1;
+    if (*found)
+        rc = plumb_keyring_unwrap_index(vault->keyring, key, account, plumb_get_text(r, 0, 0),
+                                        plumb_get_length(r, 0, 0), err);
+    if (*found && rc == 0 && !plumb_get_bool(r, 0, 1))
+        keep(vault, account, true, key, false);
+    PQclear(r);
+    return rc;
+}
+
+static int make_index(const plumb_vault_t *vault, plumb_db_t *db, const plumb_uuid_t *account,
+                      plumb_err_t *err)
+{
+    plumb_key_t key;
+    plumb_buf_t wrapped = {0};
+    plumb_params_t *p = plumb_params_new();
+    plumb_key_new(&key, PLUMB_INDEX_KEY_ID);
+    int rc = p == NULL ? plumb_err_set(err, PLUMB_E_MEMORY, "make an account's index key") : 0;
+    if (rc == 0)
+        rc = plumb_keyring_wrap_index(vault->keyring, &wrapped, account, &key, err);
+    if (rc == 0) {
+        plumb_param_uuid(p, account);
+        plumb_param_bytes(p, wrapped.data, wrapped.length);
+        rc = plumb_db_exec(db, &insert_index, p, STATEMENT_MS, NULL, err);
+    }
+    sodium_memzero(&key, sizeof key);
+    plumb_params_destroy(&p);
+    plumb_buf_fini(&wrapped);
+    return rc;
+}
+
+int plumb_vault_index_key(plumb_vault_t *vault, plumb_db_t *db, const plumb_uuid_t *account,
+                          plumb_key_t *key, plumb_err_t *err)
+{
+    bool found = false;
+    if (find(vault, account, true, PLUMB_INDEX_KEY_ID, key))
+        return 0;
+    int rc = look_up_index(vault, db, account, key, &found, err);
+    if (rc < 0 || found)
+        return rc;
+    rc = make_index(vault, db, account, err);
+    if (rc == 0)
+        rc = look_up_index(vault, db, account, key, &found, err);
+    if (rc == 0 && !found)
+        rc = plumb_err_set(err, PLUMB_E_KEY, "the account's index key is gone");
     return rc;
 }

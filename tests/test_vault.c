@@ -157,6 +157,100 @@ static void absent_vault_is_destroyed(void **state)
     plumb_vault_destroy(NULL);
 }
 
+/* ---- index keys ---- */
+
+static plumb_key_t index_of(plumb_vault_t *vault, plumb_db_t *db, const plumb_uuid_t *account)
+{
+    plumb_key_t key = {0};
+    want("index key", plumb_vault_index_key(vault, db, account, &key, &err), 0);
+    return key;
+}
+
+static void index_key_is_made_on_first_use(void **state)
+{
+    store_t *s = *state;
+    plumb_uuid_t account = store_account(s), other = store_account(s), nobody = plumb_uuid_new();
+    plumb_key_t key;
+    plumb_key_t first = index_of(s->vault, s->db, &account);
+    plumb_key_t cached = index_of(s->vault, NULL, &account);
+    plumb_vault_t *fresh = fresh_vault(s);
+    plumb_key_t stored = index_of(fresh, s->db, &account);
+    plumb_key_t others = index_of(fresh, s->db, &other);
+    plumb_key_t sealing = key_of(s->vault, s->db, &account, 1);
+    same_key(&cached, &first);
+    same_key(&stored, &first);
+    assert_memory_not_equal(others.bytes, first.bytes, sizeof first.bytes);
+    assert_memory_not_equal(sealing.bytes, first.bytes, sizeof first.bytes);
+    want("nobody's", plumb_vault_index_key(fresh, s->db, &nobody, &key, &err), -PLUMB_E_DB_VALUE);
+    plumb_vault_destroy(&fresh);
+}
+
+static void rolled_back_index_key_is_not_remembered(void **state)
+{
+    store_t *s = *state;
+    plumb_uuid_t account = store_account(s);
+    want("begin", plumb_db_begin(s->db, STATEMENT_MS, &err), 0);
+    plumb_key_t lost = index_of(s->vault, s->db, &account);
+    plumb_key_t again = index_of(s->vault, s->db, &account);
+    same_key(&again, &lost);
+    plumb_db_rollback(s->db);
+    plumb_key_t key = index_of(s->vault, s->db, &account);
+    assert_memory_not_equal(key.bytes, lost.bytes, sizeof key.bytes);
+}
+
+static void account_key_does_not_pass_for_an_index_key(void **state)
+{
+    store_t *s = *state;
+    plumb_uuid_t account = store_account(s);
+    plumb_key_t key;
+    store_script(s, "INSERT INTO account_index_keys (account_id, wrapped) "
+                    "SELECT account_id, wrapped FROM account_keys");
+    want("moved", plumb_vault_index_key(s->vault, s->db, &account, &key, &err), -PLUMB_E_SEAL);
+}
+
+#define MAKERS 8
+typedef struct maker {
+    store_t *store;
+    const plumb_uuid_t *account;
+    plumb_vault_t *vault; /* as in a process of its own */
+    plumb_db_t *db;
+    pthread_barrier_t *start;
+    plumb_key_t key;
+    int rc;
+} maker_t;
+
+static void *make_index_key(void *arg)
+{
+    maker_t *m = arg;
+    plumb_err_t e = {0};
+    pthread_barrier_wait(m->start);
+    m->rc = plumb_vault_index_key(m->vault, m->db, m->account, &m->key, &e);
+    return NULL;
+}
+
+static void racing_processes_get_one_index_key(void **state)
+{
+    store_t *s = *state;
+    plumb_uuid_t account = store_account(s);
+    pthread_t threads[MAKERS];
+    pthread_barrier_t start;
+    maker_t makers[MAKERS];
+    pthread_barrier_init(&start, NULL, MAKERS);
+    for (int i = 0; i < MAKERS; i++) {
+        makers[i] = (maker_t){s, &account, fresh_vault(s), store_connect(s), &start, {0}, -1};
+        assert_int_equal(pthread_create(&threads[i], NULL, make_index_key, &makers[i]), 0);
+    }
+    for (int i = 0; i < MAKERS; i++)
+        pthread_join(threads[i], NULL);
+    for (int i = 0; i < MAKERS; i++) {
+        want("racing", makers[i].rc, 0);
+        same_key(&makers[i].key, &makers[0].key);
+        plumb_vault_destroy(&makers[i].vault);
+        plumb_db_destroy(&makers[i].db);
+    }
+    pthread_barrier_destroy(&start);
+}
+
 /* ---- many ---- */
 
 typedef struct crowd {
@@ -231,6 +325,11 @@ int main(void)
         WITH_STORE(absent_keys_are_refused),
         WITH_STORE(newest_is_the_highest),
         WITH_STORE(foreign_frames_do_not_open),
+        WITH_STORE(index_key_is_made_on_first_use),
+        WITH_STORE(rolled_back_index_key_is_not_remembered),
+        WITH_STORE(account_key_does_not_pass_for_an_index_key),
+        WITH_STORE(racing_processes_get_one_index_key),
+
         cmocka_unit_test(absent_vault_is_destroyed),
         WITH_STORE(more_accounts_than_the_table_holds),
         WITH_STORE(threads_share_it),
