@@ -43,5 +43,6 @@ PLUMB_METRIC(RESULT_GROUP, "plumb_result_group", BATCH, "tracker", "", "Results 
 PLUMB_METRIC(RESULTS, "plumb_results_total", COUNTER, "tracker", "verdict", "Results: counted, late, repeated, unknown")
 PLUMB_METRIC(FED, "plumb_fed_total", COUNTER, "tracker", "", "Pending deliveries handed to a broker")
 PLUMB_METRIC(EPOCHS_DEAD, "plumb_epochs_dead_total", COUNTER, "tracker", "", "Starts of a broker that were declared dead")
+PLUMB_METRIC(COUNTERS_FOLDED, "plumb_counters_folded_total", COUNTER, "tracker", "", "Rows of lead_deltas added to the leads' counters")
 PLUMB_METRIC(REQUEUED, "plumb_requeued_total", COUNTER, "tracker", "reason", "Deliveries taken back: epoch, lost, given_up, missing")
 /* clang-format on */

@@ -297,7 +297,9 @@ static int64_t due_ms(const tracker_t *t, part_t part)
         return audit_next_ms(&t->audit);
     case PART_CHANNELS:
         return t->channels.count > 0 ? 0 : INT64_MAX;
-    default: /* each turn will do */
+    case PART_UPKEEP: /* for all but the counters each turn will do */
+        return t->upkeep.counters_ms;
+    default:
         return INT64_MAX;
     }
 }

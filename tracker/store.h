@@ -235,6 +235,12 @@ enum { ADOPTED_ID, ADOPTED_ATTEMPT };
 int store_adopt(store_t *s, const delivery_key_t *keys, size_t count, uint64_t epoch, PGresult **r,
                 plumb_err_t *err);
 
+/* ---- store_counters.c ---- */
+
+/* Add at most `limit` rows of lead_deltas to lead_counts and lead_totals, in a transaction of its
+ * own; `folded`: how many.  None while another tracker is at it. */
+int store_fold_counters(store_t *s, int limit, size_t *folded, plumb_err_t *err);
+
 /* ---- store_upkeep.c ---- */
 
 typedef struct channel_write {
@@ -244,7 +250,7 @@ typedef struct channel_write {
 int store_channel(store_t *s, const channel_write_t *channel, plumb_err_t *err);
 
 /* Work that one tracker does for all: true until store_unlock or the connection ends. */
-typedef enum store_lock { LOCK_UPKEEP = 1, LOCK_AUDIT, LOCK_SWEEP } store_lock_t;
+typedef enum store_lock { LOCK_UPKEEP = 1, LOCK_AUDIT, LOCK_SWEEP, LOCK_COUNTERS } store_lock_t;
 int store_try_lock(store_t *s, store_lock_t lock, bool *got, plumb_err_t *err);
 int store_unlock(store_t *s, store_lock_t lock, plumb_err_t *err);
 

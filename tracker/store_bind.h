@@ -4,6 +4,8 @@
 
 #include "store.h"
 
+#define STORE_LOCK_CLASS "1886155117" /* 'plum': apart from whoever else locks here */
+
 /* Run with the parameters that s->p holds. */
 int store_run(store_t *s, const plumb_stmt_t *stmt, PGresult **r, plumb_err_t *err);
 /* The same, for the number of rows it touched. */

@@ -33,8 +33,6 @@ int store_channel(store_t *s, const channel_write_t *channel, plumb_err_t *err)
 
 /* ---- locks ---- */
 
-#define LOCK_CLASS "1886155117" /* 'plum': apart from whoever else locks here */
-
 static int lock_call(store_t *s, const plumb_stmt_t *stmt, store_lock_t lock, bool *got,
                      plumb_err_t *err)
 {
@@ -50,15 +48,17 @@ static int lock_call(store_t *s, const plumb_stmt_t *stmt, store_lock_t lock, bo
 
 static const plumb_stmt_t try_lock = {.name = "tracker_try_lock",
                                       .params = 1,
-                                      .sql = "SELECT pg_try_advisory_lock(" LOCK_CLASS ", $1)"};
+                                      .sql =
+                                          "SELECT pg_try_advisory_lock(" STORE_LOCK_CLASS ", $1)"};
 
 int store_try_lock(store_t *s, store_lock_t lock, bool *got, plumb_err_t *err)
 {
     return lock_call(s, &try_lock, lock, got, err);
 }
 
-static const plumb_stmt_t unlock = {
-    .name = "tracker_unlock", .params = 1, .sql = "SELECT pg_advisory_unlock(" LOCK_CLASS ", $1)"};
+static const plumb_stmt_t unlock = {.name = "tracker_unlock",
+                                    .params = 1,
+                                    .sql = "SELECT pg_advisory_unlock(" STORE_LOCK_CLASS ", $1)"};
 
 int store_unlock(store_t *s, store_lock_t lock, plumb_err_t *err)
 {
