@@ -48,11 +48,9 @@ static int make_absolute(plumb_conf_t *conf, plumb_err_t *err)
 {
     const struct {
         const char *key, *value;
-    } paths[] = {{"run_dir", conf->run_dir},
-                 {"state_dir", conf->state_dir},
-                 {"keys_dir", conf->keys_dir},
-                 {"channel_dir", conf->channel_dir},
-                 {"worker.ca_file", conf->ca_file}};
+    } paths[] = {{"run_dir", conf->run_dir},        {"state_dir", conf->state_dir},
+                 {"keys_dir", conf->keys_dir},      {"channel_dir", conf->channel_dir},
+                 {"worker.ca_file", conf->ca_file}, {"geo.file", conf->geo_file}};
     char cwd[PATH_MAX], whole[2 * PATH_MAX];
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < sizeof paths / sizeof *paths; i++) {

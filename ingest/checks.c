@@ -1,14 +1,10 @@
 /* The check table. */
 #include "checks.h"
 
-#include "clock.h"
 #include "count.h"
-#include "idempotency.h"
 #include "log.h"
 #include "shape.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 /* ---- 1: token and address; the server asked for both before the body was read ---- */
@@ -95,46 +91,6 @@ static check_verdict_t check_normal_forms(request_t *request, const char **reaso
     shape_normalise(&request->lead, &request->texts, &request->problems);
     *reason = NULL;
     return request->problems.count > before ? CHECK_REFUSED : CHECK_PASSED;
-}
-
-/* ---- 6: limits ---- */
-
-enum { LIMITS = 2 };
-
-static void limits_of(const request_t *request, limit_t list[LIMITS])
-{
-    const plumb_conf_t *conf = request->ingest->conf;
-    list[0] = (limit_t){.kind = LIMIT_TOKEN, .per_second = conf->limit_token};
-    list[1] = (limit_t){.kind = LIMIT_ACCOUNT, .per_second = conf->limit_account};
-    memcpy(list[0].subject, request->identity.token, TOKEN_ID);
-    memcpy(list[1].subject, request->identity.account.b, sizeof list[1].subject);
-}
-
-bool checks_charge(request_t *request)
-{
-    limit_t list[LIMITS];
-    limit_state_t state;
-    limits_of(request, list);
-    if (limits_take(request->ingest->limits, list, LIMITS, plumb_mono_us(), &state))
-        return true;
-    answer_limited(request, &state);
-    return false;
-}
-
-void checks_uncharge(request_t *request)
-{
-    limit_t list[LIMITS];
-    limits_of(request, list);
-    limits_give(request->ingest->limits, list, LIMITS);
-}
-
-static check_verdict_t check_limits(request_t *request, const char **reason)
-{
-    *reason = NULL;
-    if (checks_charge(request))
-        return CHECK_PASSED;
-    idempotency_replay(request); /* a repeat costs nothing, so it is answered all the same */
-    return CHECK_ENDED;
 }
 
 /* ---- the table ---- */

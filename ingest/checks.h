@@ -22,7 +22,12 @@ typedef struct check {
 /* Run all rows; request->trace is then the trace.  False: the answer is made. */
 bool checks_run(request_t *request);
 
-/* Charge the request to the limits of token and account.  False: the answer, 429, is made. */
+/* ---- 6: limits (check_limits.c) ---- */
+
+check_verdict_t check_limits(request_t *request, const char **reason);
+
+/* Charge the request to all limits that apply: token, account, and those of request->quiz if it is
+ * for one.  The answer tells the tightest.  False: the answer, 429, is made. */
 bool checks_charge(request_t *request);
 /* Give the charge back: it was a repeat. */
 void checks_uncharge(request_t *request);

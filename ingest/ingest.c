@@ -53,6 +53,14 @@ static int open_rest(ingest_t *in, plumb_err_t *err)
     return rc;
 }
 
+static int read_rates(ingest_t *in, plumb_err_t *err)
+{
+    int rc = plumb_rate_parse(&in->rates.token, in->conf->limit_token, err);
+    if (rc == 0)
+        rc = plumb_rate_parse(&in->rates.account, in->conf->limit_account, err);
+    return rc == 0 ? plumb_rate_parse(&in->rates.stranger, in->conf->limit_stranger, err) : rc;
+}
+
 int ingest_open(ingest_t *ingest, const plumb_conf_t *conf, plumb_err_t *err)
 {
     ingest_t *in = ingest;
@@ -60,6 +68,8 @@ int ingest_open(ingest_t *ingest, const plumb_conf_t *conf, plumb_err_t *err)
     zsys_init(); /* czmq's own start is none that two threads may make at once */
     int rc =
         plumb_cidr_list(conf->trusted_proxies, in->proxies, PLUMB_CIDRS_MAX, &in->proxy_count, err);
+    if (rc == 0)
+        rc = read_rates(in, err);
     if (rc == 0)
         rc = plumb_keyring_open(&in->keyring, conf->keys_dir, err);
     if (rc == 0)

@@ -21,6 +21,11 @@
 
 typedef struct server server_t;
 
+/* The limits that the configuration sets. */
+typedef struct rates {
+    plumb_rate_t token, account, stranger;
+} rates_t;
+
 typedef struct ingest {
     plumb_daemon_t daemon;
     const plumb_conf_t *conf; /* the daemon's, or a test's */
@@ -33,6 +38,7 @@ typedef struct ingest {
     tokens_t *tokens;
     catalog_t *catalog;
     changes_t *changes;
+    rates_t rates;
     limits_t *limits;
     strangers_t *strangers;
     running_t *running; /* Idempotency-Keys under way */

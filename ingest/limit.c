@@ -1,5 +1,5 @@
 /* GCRA: each subject has a theoretical arrival time; a request is let through when that is not too
- * far ahead, and moves it on by one interval. */
+ * far ahead, and moves it on by one interval.  This process keeps the times in bounded tables. */
 #include "limit.h"
 
 #include "cells.h"
@@ -9,17 +9,30 @@
 #include <string.h>
 
 #define SUBJECTS 8192
-#define SECOND_US INT64_C(1000000)
-#define BURST_SECONDS 2
 
 typedef struct bucket {
     cell_t cell; /* `used` is the arrival time: who is furthest behind gives way */
 } bucket_t;
 
+/* Whom we know and who names himself, apart: no flood of fingerprints pushes an account out. */
+typedef struct limits_table {
+    cells_t ours, theirs;
+} limits_table_t;
+
 struct limits {
     pthread_mutex_t lock;
-    cells_t buckets;
+    limits_table_t buckets;
 };
+
+const char *limit_name(limit_kind_t kind)
+{
+    static const char *const names[] = {[LIMIT_TOKEN] = "token",
+                                        [LIMIT_ACCOUNT] = "account",
+                                        [LIMIT_CLIENT] = "client",
+                                        [LIMIT_TESTS] = "tests",
+                                        [LIMIT_STRANGER] = "stranger"};
+    return names[kind];
+}
 
 int limits_new(limits_t **ret, plumb_err_t *err)
 {
@@ -28,7 +41,8 @@ int limits_new(limits_t **ret, plumb_err_t *err)
     if (limits == NULL)
         return plumb_err_set(err, PLUMB_E_MEMORY, "rate limits");
     pthread_mutex_init(&limits->lock, NULL);
-    if (!cells_init(&limits->buckets, sizeof(bucket_t), SUBJECTS)) {
+    if (!cells_init(&limits->buckets.ours, sizeof(bucket_t), SUBJECTS) ||
+        !cells_init(&limits->buckets.theirs, sizeof(bucket_t), SUBJECTS)) {
         limits_destroy(ret);
         return plumb_err_set(err, PLUMB_E_MEMORY, "rate limits");
     }
@@ -39,65 +53,79 @@ void limits_destroy(limits_t **limits)
 {
     if (limits == NULL || *limits == NULL)
         return;
-    cells_fini(&(*limits)->buckets);
+    cells_fini(&(*limits)->buckets.ours);
+    cells_fini(&(*limits)->buckets.theirs);
     pthread_mutex_destroy(&(*limits)->lock);
     free(*limits);
     *limits = NULL;
 }
 
+/* ---- one limit ---- */
+
+int64_t limit_interval_us(const plumb_rate_t *rate)
+{
+    return rate->period_us / rate->count;
+}
+
+int64_t limit_tolerance_us(const plumb_rate_t *rate)
+{
+    return limit_interval_us(rate) * rate->burst;
+}
+
+/* Is the first the stricter of two? */
+static bool is_tighter(const limit_state_t *one, const limit_state_t *other)
+{
+    return other->limit == NULL || one->retry_us > other->retry_us ||
+           (one->retry_us == other->retry_us && one->remaining < other->remaining);
+}
+
+void limit_judge(limit_state_t *state, const limit_t *limit, int64_t ahead_us)
+{
+    int64_t room = limit_tolerance_us(&limit->rate) - ahead_us;
+    limit_state_t one = {.limit = limit,
+                         .remaining = room < 0 ? 0 : room / limit_interval_us(&limit->rate),
+                         .retry_us = room < 0 ? -room : 0,
+                         .full_us = ahead_us};
+    if (is_tighter(&one, state))
+        *state = one;
+}
+
+/* ---- all of a request ---- */
+
 static cell_t *bucket_of(limits_t *limits, const limit_t *limit)
 {
     uint8_t key[1 + sizeof limit->subject] = {(uint8_t)(limit->kind + 1)};
-    bool fresh;
+    bool fresh, is_theirs = limit->kind == LIMIT_CLIENT || limit->kind == LIMIT_STRANGER;
     memcpy(key + 1, limit->subject, sizeof limit->subject);
-    cell_t *cell = cells_find(&limits->buckets, key, sizeof key, &fresh);
+    cell_t *cell = cells_find(is_theirs ? &limits->buckets.theirs : &limits->buckets.ours, key,
+                              sizeof key, &fresh);
     if (fresh)
         cell->used = 0;
     return cell;
 }
 
-/* What the limit says; the arrival time after one more request goes to `arrival`. */
-static limit_state_t look(int64_t was, const limit_t *limit, int64_t now_us, int64_t *arrival)
+/* How far the arrival time would be ahead with one more request.  Only a rate that was lowered
+ * since leaves one beyond the tolerance. */
+static int64_t ahead_of(const cell_t *bucket, const limit_t *limit, int64_t now_us)
 {
-    int64_t interval = SECOND_US / limit->per_second;
-    int64_t ahead = (was > now_us ? was - now_us : 0) + interval;
-    int64_t room = BURST_SECONDS * SECOND_US - ahead;
-    *arrival = now_us + ahead;
-    return (limit_state_t){.limit = limit->per_second,
-                           .remaining = room < 0 ? 0 : room / interval,
-                           .retry_us = room < 0 ? -room : 0};
-}
-
-/* The stricter of two. */
-static void tighten(limit_state_t *state, const limit_state_t *other)
-{
-    if (state->limit == 0 || other->retry_us > state->retry_us ||
-        (other->retry_us == state->retry_us && other->remaining < state->remaining))
-        *state = *other;
+    int64_t ahead = bucket->used > now_us ? bucket->used - now_us : 0;
+    int64_t most = limit_tolerance_us(&limit->rate);
+    return (ahead < most ? ahead : most) + limit_interval_us(&limit->rate);
 }
 
 bool limits_take(limits_t *limits, const limit_t *list, unsigned count, int64_t now_us,
                  limit_state_t *state)
 {
-    *state = (limit_state_t){.limit = 0};
-    bool any = false;
-    for (unsigned i = 0; i < count; i++)
-        any = any || list[i].per_second > 0;
-    if (!any)
-        return true;
+    *state = (limit_state_t){.limit = NULL};
     pthread_mutex_lock(&limits->lock);
-    for (int charging = 0; charging <= 1 && state->retry_us == 0; charging++) {
-        for (unsigned i = 0; i < count; i++) {
-            if (list[i].per_second == 0)
-                continue;
-            int64_t arrival;
-            cell_t *bucket = bucket_of(limits, &list[i]);
-            limit_state_t one = look(bucket->used, &list[i], now_us, &arrival);
-            if (charging == 1)
-                bucket->used = arrival;
-            else
-                tighten(state, &one);
-        }
+    for (unsigned i = 0; i < count; i++)
+        if (list[i].rate.count > 0)
+            limit_judge(state, &list[i], ahead_of(bucket_of(limits, &list[i]), &list[i], now_us));
+    for (unsigned i = 0; i < count && state->retry_us == 0; i++) {
+        if (list[i].rate.count == 0)
+            continue;
+        cell_t *bucket = bucket_of(limits, &list[i]);
+        bucket->used = now_us + ahead_of(bucket, &list[i], now_us);
     }
     pthread_mutex_unlock(&limits->lock);
     return state->retry_us == 0;
@@ -107,7 +135,7 @@ void limits_give(limits_t *limits, const limit_t *list, unsigned count)
 {
     pthread_mutex_lock(&limits->lock);
     for (unsigned i = 0; i < count; i++)
-        if (list[i].per_second > 0)
-            bucket_of(limits, &list[i])->used -= SECOND_US / list[i].per_second;
+        if (list[i].rate.count > 0)
+            bucket_of(limits, &list[i])->used -= limit_interval_us(&list[i].rate);
     pthread_mutex_unlock(&limits->lock);
 }

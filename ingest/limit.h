@@ -1,27 +1,45 @@
-/* Rate limits (GCRA), in process: all that apply are looked at before any is charged. */
+/* Rate limits (GCRA): all that apply to a request are looked at before any is charged. */
 #ifndef INGEST_LIMIT_H
 #define INGEST_LIMIT_H
 
 #include "err.h"
+#include "rate.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
-typedef enum limit_kind { LIMIT_TOKEN, LIMIT_ACCOUNT, LIMIT_STRANGER } limit_kind_t;
+typedef enum limit_kind {
+    LIMIT_TOKEN,
+    LIMIT_ACCOUNT,
+    LIMIT_CLIENT, /* of a quiz: fingerprint, else address */
+    LIMIT_TESTS,  /* test leads of a quiz */
+    LIMIT_STRANGER
+} limit_kind_t;
+
+/* What clients are told of it: "token", "account", … */
+const char *limit_name(limit_kind_t kind);
 
 /* One limit that applies to a request. */
 typedef struct limit {
     limit_kind_t kind;
-    uint8_t subject[16]; /* whose: token id, account, address */
-    int64_t per_second;  /* 0: none; the burst is twice that */
+    uint8_t subject[16]; /* whose: token id, account, quiz, address, or a hash */
+    plumb_rate_t rate;   /* count 0: none */
 } limit_t;
 
 /* Of the limit that refused, or of the tightest that allowed. */
 typedef struct limit_state {
-    int64_t limit;     /* requests a second */
-    int64_t remaining; /* that would be let through at once */
-    int64_t retry_us;  /* until one would be; 0: allowed */
+    const limit_t *limit; /* of the list that was looked at; NULL: none applies */
+    int64_t remaining;    /* that would be let through at once */
+    int64_t retry_us;     /* until one would be; 0: allowed */
+    int64_t full_us;      /* until all of the burst would be */
 } limit_state_t;
+
+/* The pure part, for whoever keeps the arrival times elsewhere. */
+int64_t limit_interval_us(const plumb_rate_t *rate);  /* between two requests at that rate */
+int64_t limit_tolerance_us(const plumb_rate_t *rate); /* the burst as a time */
+/* Take one limit's verdict into `state`; `ahead_us`: how far its arrival time would be ahead of now
+ * with one more request. */
+void limit_judge(limit_state_t *state, const limit_t *limit, int64_t ahead_us);
 
 typedef struct limits limits_t;
 int limits_new(limits_t **ret, plumb_err_t *err);

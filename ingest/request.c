@@ -50,6 +50,7 @@ void request_begin(request_t *request, struct mg_connection *conn)
     request->quiz = NULL;
     request->is_head = request->body_read = request->is_hashed = false;
     request->identity = (identity_t){.scopes = 0};
+    request->charge.count = 0;
     request->source = (source_t){{0}};
     request->answer.status = 0;
     request->answer.type = NULL;
@@ -147,12 +148,41 @@ void answer_failure(request_t *request, const plumb_err_t *err)
     answer_error(request, err->code, "our mistake; it is in the log");
 }
 
+static int64_t seconds_of(int64_t us)
+{
+    return (us + 999999) / 1000000;
+}
+
+/* Policy: `q` at once, all of them again after `w` seconds.  State: `r` at once, and in `t` seconds
+ * one that is refused now, else all. */
+void answer_limit_headers(request_t *request, const limit_state_t *state)
+{
+    if (state->limit == NULL)
+        return;
+    const plumb_rate_t *rate = &state->limit->rate;
+    const char *name = limit_name(state->limit->kind);
+    plumb_buf_printf(&request->answer.headers,
+                     "RateLimit-Policy: \"%s\";q=%" PRId64 ";w=%" PRId64
+                     "\r\nRateLimit: \"%s\";r=%" PRId64 ";t=%" PRId64 "\r\n",
+                     name, rate->burst, seconds_of(limit_tolerance_us(rate)), name,
+                     state->remaining,
+                     seconds_of(state->retry_us > 0 ? state->retry_us : state->full_us));
+}
+
+static void answer_too_many(request_t *request, int64_t retry_us)
+{
+    answer_error(request, PLUMB_E_RATE_LIMITED, "more requests than the limit allows");
+    plumb_buf_printf(&request->answer.headers, "Retry-After: %" PRId64 "\r\n",
+                     seconds_of(retry_us));
+}
+
 void answer_limited(request_t *request, const limit_state_t *state)
 {
-    int64_t seconds = (state->retry_us + 999999) / 1000000;
-    answer_error(request, PLUMB_E_RATE_LIMITED, "more requests than the limit allows");
-    plumb_buf_printf(&request->answer.headers,
-                     "Retry-After: %" PRId64 "\r\nRateLimit-Limit: %" PRId64
-                     "\r\nRateLimit-Remaining: %" PRId64 "\r\nRateLimit-Reset: %" PRId64 "\r\n",
-                     seconds, state->limit, state->remaining, seconds);
+    answer_too_many(request, state->retry_us);
+    answer_limit_headers(request, state);
+}
+
+void answer_kept_out(request_t *request, int64_t ms)
+{
+    answer_too_many(request, ms * 1000);
 }

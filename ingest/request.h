@@ -25,6 +25,12 @@ typedef struct answer {
     plumb_buf_t body;
 } answer_t;
 
+/* What was charged, so that it can be given back. */
+typedef struct charge {
+    limit_t list[4];
+    unsigned count;
+} charge_t;
+
 /* The client's address, for limits. */
 typedef struct source {
     uint8_t address[16]; /* IPv4 mapped; of IPv6 the first 64 bits */
@@ -42,6 +48,7 @@ typedef struct request {
     plumb_uuid_t id; /* the path's {id} */
     source_t source;
     identity_t identity;
+    charge_t charge;
     uint8_t random[240]; /* for traces */
     size_t random_left;
     char trace_id[33];
@@ -89,6 +96,11 @@ void answer_failure(request_t *request, const plumb_err_t *err);
 
 /* 429 with what the limit says. */
 void answer_limited(request_t *request, const limit_state_t *state);
+/* 429 of who is kept out for so long. */
+void answer_kept_out(request_t *request, int64_t ms);
+/* The header lines RateLimit-Policy and RateLimit (draft-ietf-httpapi-ratelimit-headers-10) of the
+ * limit that `state` tells of, if one applies. */
+void answer_limit_headers(request_t *request, const limit_state_t *state);
 
 void answer_header(request_t *request, const char *name, const char *value);
 

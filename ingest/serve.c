@@ -15,7 +15,7 @@
 
 static bool limit_stranger(request_t *request)
 {
-    limit_t limit = {.kind = LIMIT_STRANGER, .per_second = request->ingest->conf->limit_stranger};
+    limit_t limit = {.kind = LIMIT_STRANGER, .rate = request->ingest->rates.stranger};
     limit_state_t state;
     memcpy(limit.subject, request->source.address, sizeof limit.subject);
     if (limits_take(request->ingest->limits, &limit, 1, plumb_mono_us(), &state))
@@ -27,9 +27,8 @@ static bool limit_stranger(request_t *request)
 static void refuse_stranger(request_t *request, bool presented, int64_t kept_out_ms,
                             const plumb_err_t *err)
 {
-    limit_state_t state = {.limit = 0, .retry_us = kept_out_ms * 1000};
     if (kept_out_ms > 0) {
-        answer_limited(request, &state);
+        answer_kept_out(request, kept_out_ms);
     } else if (limit_stranger(request)) {
         if (presented)
             strangers_failed(request->ingest->strangers, request->source.address, plumb_mono_ms());

@@ -4,6 +4,7 @@
 #include "cidr.h"
 #include "conf_units.h"
 #include "count.h"
+#include "rate.h"
 
 #include <arpa/inet.h>
 #include <inttypes.h>
@@ -56,6 +57,13 @@ static int check_ranges(const char *key, const char *text, bool with_port, plumb
             return plumb_err_set(err, PLUMB_E_CONFIG, "%s: range %zu names port %d, want none", key,
                                  i + 1, ranges[i].port);
     return 0;
+}
+
+static int check_rate(const char *key, const char *text, plumb_err_t *err)
+{
+    plumb_rate_t rate;
+    int rc = plumb_rate_parse(&rate, text, err);
+    return rc < 0 ? plumb_err_add(err, "%s", key) : 0;
 }
 
 /* The server would take more forms: names, bare ports, and ports marked 's' (TLS) or 'r'
@@ -112,15 +120,38 @@ static int check_times(const plumb_conf_t *conf, plumb_err_t *err)
     return 0;
 }
 
+static int check_lists(const plumb_conf_t *conf, plumb_err_t *err)
+{
+    const struct {
+        const char *key, *text;
+        bool with_port;
+    } lists[] = {{"ingest.trusted_proxies", conf->trusted_proxies, false},
+                 {"ingest.allowed_ips", conf->allowed_ips, false},
+                 {"ingest.denied_ips", conf->denied_ips, false},
+                 {"egress.allow", conf->egress_allow, true}};
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < PLUMB_COUNT(lists); i++)
+        rc = check_ranges(lists[i].key, lists[i].text, lists[i].with_port, err);
+    return rc;
+}
+
+static int check_rates(const plumb_conf_t *conf, plumb_err_t *err)
+{
+    int rc = check_rate("limits.token", conf->limit_token, err);
+    if (rc == 0)
+        rc = check_rate("limits.account", conf->limit_account, err);
+    return rc == 0 ? check_rate("limits.stranger", conf->limit_stranger, err) : rc;
+}
+
 int plumb_conf_check(const plumb_conf_t *conf, plumb_err_t *err)
 {
     int rc = check_development(conf, err);
     if (rc == 0)
         rc = check_listen(conf->ingest_listen, err);
     if (rc == 0)
-        rc = check_ranges("ingest.trusted_proxies", conf->trusted_proxies, false, err);
+        rc = check_lists(conf, err);
     if (rc == 0)
-        rc = check_ranges("egress.allow", conf->egress_allow, true, err);
+        rc = check_rates(conf, err);
     if (rc == 0)
         rc = check_schedule("retry.schedule", conf->retry_schedule, err);
     if (rc == 0)

@@ -17,9 +17,16 @@ static bool holds_password(const char *database)
     return found;
 }
 
+static bool is_secret(const plumb_conf_key_t *key, const char *value)
+{
+    if (strcmp(key->name, "redis.url") == 0)
+        return strchr(value, '@') != NULL;
+    return strcmp(key->name, "database") == 0 && holds_password(value);
+}
+
 static void print_text(const plumb_conf_key_t *key, const char *value, FILE *out)
 {
-    bool secret = strcmp(key->name, "database") == 0 && holds_password(value);
+    bool secret = is_secret(key, value);
     if (secret)
         fprintf(out, "# %s = (not shown: holds a password)\n", key->name);
     else

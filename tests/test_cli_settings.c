@@ -36,7 +36,7 @@ static void decides(void **state)
     assert_string_equal(conf.state_dir, "/state");
     assert_string_equal(conf.channel_dir, "/channels");
     assert_int_equal(conf.log_level, 4);
-    assert_int_equal(conf.limit_token, 0);
+    assert_string_equal(conf.limit_token, "0");
     plumb_conf_fini(&conf);
 }
 

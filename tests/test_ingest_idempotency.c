@@ -214,7 +214,8 @@ static void repeats_beyond_limits(void **state)
 {
     world_t *w = *state;
     http_answer_t first = post(w, 0, "k5", "");
-    w->account->conf.limit_token = 1; /* burst 2; both ingests read the same configuration */
+    for (int i = 0; i < 2; i++)
+        w->ingest[i].rates.token = (plumb_rate_t){.count = 1, .period_us = 1000000, .burst = 2};
     for (int i = 0; i < 5; i++) {
         http_answer_t again = post(w, 0, "k5", "");
         assert_int_equal(again.status, 201);
@@ -233,12 +234,13 @@ static void repeats_beyond_limits(void **state)
     }
     assert_in_range(taken, 2, 10);
     want_code(&fresh, 429, "rate_limited");
-    assert_string_equal(http_header(&fresh, "RateLimit-Limit"), "1");
-    assert_string_equal(http_header(&fresh, "RateLimit-Remaining"), "0");
+    assert_string_equal(http_header(&fresh, "RateLimit-Policy"), "\"token\";q=2;w=2");
+    assert_string_equal(http_header(&fresh, "RateLimit"), "\"token\";r=0;t=1");
     assert_string_equal(http_header(&fresh, "Retry-After"), "1");
     http_answer_t again = post(w, 0, "k5", "");
     assert_int_equal(again.status, 201);
-    w->account->conf.limit_token = 0;
+    for (int i = 0; i < 2; i++)
+        w->ingest[i].rates.token.count = 0;
     http_answer_fini(&first);
     http_answer_fini(&fresh);
     http_answer_fini(&again);

@@ -16,9 +16,19 @@
 
 static plumb_err_t err;
 
+static limit_t limit_at(limit_kind_t kind, uint8_t who, const char *rate)
+{
+    limit_t limit = {.kind = kind, .subject = {who}};
+    if (plumb_rate_parse(&limit.rate, rate, &err) < 0)
+        fail_msg("%s", err.text);
+    return limit;
+}
+
 static limit_t limit_of(limit_kind_t kind, uint8_t who, int64_t per_second)
 {
-    return (limit_t){.kind = kind, .subject = {who}, .per_second = per_second};
+    return (limit_t){.kind = kind,
+                     .subject = {who},
+                     .rate = {.count = per_second, .period_us = SECOND, .burst = 2 * per_second}};
 }
 
 static unsigned take_all(limits_t *limits, const limit_t *list, unsigned count, int64_t now_us)
@@ -40,7 +50,7 @@ static void bursts_and_refills(void **state)
     assert_int_equal(take_all(limits, &one, 1, SECOND), 100);
     assert_false(limits_take(limits, &one, 1, SECOND, &seen));
     assert_int_equal(seen.retry_us, SECOND / 50);
-    assert_int_equal(seen.limit, 50);
+    assert_ptr_equal(seen.limit, &one);
     assert_int_equal(seen.remaining, 0);
     assert_false(limits_take(limits, &one, 1, SECOND + seen.retry_us - 1, &seen));
     assert_true(limits_take(limits, &one, 1, SECOND + SECOND / 50, &seen));
@@ -63,6 +73,89 @@ static void charges_all_or_none(void **state)
     assert_int_equal(take_all(limits, other, 2, SECOND), 180);
     assert_int_equal(take_all(limits, other, 1, SECOND), 10000); /* 0 is no limit */
     limits_destroy(&limits);
+}
+
+/* Rates of any period: the burst at once, then one an interval, and never more than the rate. */
+static void any_rate(void **state)
+{
+    static const struct {
+        const char *rate;
+        unsigned burst;
+        int64_t interval;
+    } cases[] = {{"7", 7, SECOND / 7},        {"1/s burst 3", 3, SECOND},
+                 {"60/m burst 1", 1, SECOND}, {"100/h burst 5", 5, 36 * SECOND},
+                 {"20/d", 20, 4320 * SECOND}, {"1000000/s burst 2", 2, 1}};
+    (void)state;
+    for (size_t i = 0; i < PLUMB_COUNT(cases); i++) {
+        limits_t *limits;
+        limit_state_t seen;
+        limit_t one = limit_at(LIMIT_ACCOUNT, 1, cases[i].rate);
+        int64_t now = SECOND;
+        assert_int_equal(limits_new(&limits, &err), 0);
+        assert_int_equal(take_all(limits, &one, 1, now), cases[i].burst);
+        assert_false(limits_take(limits, &one, 1, now, &seen));
+        assert_int_equal(seen.retry_us, cases[i].interval);
+        for (int k = 0; k < 5; k++) {
+            assert_false(limits_take(limits, &one, 1, now + cases[i].interval - 1, &seen));
+            assert_int_equal(seen.retry_us, 1);
+            now += cases[i].interval;
+            assert_true(limits_take(limits, &one, 1, now, &seen));
+            assert_int_equal(seen.remaining, 0);
+        }
+        assert_int_equal(seen.full_us, cases[i].interval * cases[i].burst);
+        limits_destroy(&limits);
+    }
+}
+
+/* Who was allowed more before waits no longer than the new rate has it. */
+static void takes_lower_rates(void **state)
+{
+    limits_t *limits;
+    limit_state_t seen;
+    limit_t day = limit_at(LIMIT_TESTS, 1, "10/d"), second = limit_at(LIMIT_TESTS, 1, "10/s");
+    (void)state;
+    assert_int_equal(limits_new(&limits, &err), 0);
+    assert_int_equal(take_all(limits, &day, 1, SECOND), 10);
+    assert_false(limits_take(limits, &second, 1, SECOND, &seen));
+    assert_int_equal(seen.retry_us, SECOND / 10);
+    limits_destroy(&limits);
+}
+
+/* However many clients come, an account's count stays. */
+static void keeps_accounts_apart(void **state)
+{
+    limits_t *limits;
+    limit_state_t seen;
+    limit_t account = limit_at(LIMIT_ACCOUNT, 1, "1/s");
+    (void)state;
+    assert_int_equal(limits_new(&limits, &err), 0);
+    assert_true(limits_take(limits, &account, 1, SECOND, &seen));
+    for (unsigned i = 0; i < 50000; i++) {
+        limit_t client = limit_at(LIMIT_CLIENT, 0, "1/m");
+        memcpy(client.subject, &i, sizeof i);
+        assert_true(limits_take(limits, &client, 1, SECOND, &seen));
+    }
+    assert_false(limits_take(limits, &account, 1, SECOND, &seen));
+    limits_destroy(&limits);
+}
+
+static void reads_rates(void **state)
+{
+    static const char *const bad[] = {
+        "",        "x",           "-1",          "1/",      "1/w",
+        "1/sec",   "/s",          "1.5/s",       "1000001", "5/s burst",
+        "5 burst", "5/s burst 0", "5/s burst x", "5/s 10",  "5/s burst 1000001"};
+    plumb_rate_t rate;
+    (void)state;
+    for (size_t i = 0; i < PLUMB_COUNT(bad); i++)
+        if (plumb_rate_parse(&rate, bad[i], &err) != -PLUMB_E_CONFIG)
+            fail_msg("'%s' is taken", bad[i]);
+    assert_int_equal(plumb_rate_parse(&rate, "0", &err), 0);
+    assert_int_equal(rate.count, 0);
+    assert_int_equal(plumb_rate_parse(&rate, "3/m  burst  9", &err), 0);
+    assert_int_equal(rate.count, 3);
+    assert_int_equal(rate.period_us, 60 * SECOND);
+    assert_int_equal(rate.burst, 9);
 }
 
 static void keeps_guessers_out(void **state)
@@ -142,8 +235,14 @@ static void one_at_a_time(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bursts_and_refills), cmocka_unit_test(charges_all_or_none),
-        cmocka_unit_test(keeps_guessers_out), cmocka_unit_test(bounds_the_table),
+        cmocka_unit_test(bursts_and_refills),
+        cmocka_unit_test(charges_all_or_none),
+        cmocka_unit_test(any_rate),
+        cmocka_unit_test(takes_lower_rates),
+        cmocka_unit_test(keeps_accounts_apart),
+        cmocka_unit_test(reads_rates),
+        cmocka_unit_test(keeps_guessers_out),
+        cmocka_unit_test(bounds_the_table),
         cmocka_unit_test(one_at_a_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

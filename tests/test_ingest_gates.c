@@ -1,0 +1,236 @@
+/* What stands before a lead, over raw HTTP: rate limits. */
+#include "account.h"
+#include "clock.h"
+#include "count.h"
+#include "http.h"
+#include "ingest.h"
+#include "server.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#define JSONAPI "application/vnd.api+json"
+#define SECOND INT64_C(1000000)
+
+typedef struct world {
+    account_t *account;
+    ingest_t ingest;
+    int port;
+} world_t;
+
+static plumb_err_t err;
+
+/* The interval of asking again, never a wait by itself. */
+static void pause_ms(long ms)
+{
+    struct timespec pause = {.tv_nsec = ms * 1000000};
+    nanosleep(&pause, NULL);
+}
+
+static int setup(void **state)
+{
+    world_t *w = calloc(1, sizeof *w);
+    *state = w;
+    w->account = account_new();
+    w->ingest = (ingest_t){.daemon = {.signal_fd = -1}};
+    if (ingest_open(&w->ingest, &w->account->conf, &err) < 0)
+        fail_msg("open: %s", err.text);
+    w->port = server_port(w->ingest.server);
+    int64_t deadline_ms = plumb_mono_ms() + 20000;
+    while (ingest_ready(&w->ingest, &err) < 0) {
+        if (plumb_mono_ms() > deadline_ms)
+            fail_msg("not ready: %s", err.text);
+        pause_ms(5);
+    }
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    world_t *w = *state;
+    ingest_close(&w->ingest);
+    account_destroy(&w->account);
+    free(w);
+    return 0;
+}
+
+static http_answer_t post_as(world_t *w, const char *token, const char *attributes,
+                             const char *more)
+{
+    char document[4096], headers[1024];
+    account_document(w->account, attributes, document, sizeof document);
+    snprintf(headers, sizeof headers, "Authorization: Bearer %s\r\nContent-Type: " JSONAPI "\r\n%s",
+             token, more);
+    return http_exchange(w->port, "POST", "/api/v1/leads", headers, document);
+}
+
+static http_answer_t post(world_t *w, const char *attributes)
+{
+    return post_as(w, w->account->token, attributes, "");
+}
+
+/* Post, and want `status`. */
+static void want(world_t *w, const char *what, const char *attributes, int status)
+{
+    http_answer_t answer = post(w, attributes);
+    if (answer.status != status)
+        fail_msg("%s: %d, want %d: %s", what, answer.status, status, answer.body);
+    http_answer_fini(&answer);
+}
+
+static void set_quiz(world_t *w, const char *settings)
+{
+    account_sql(w->account, "UPDATE quizzes SET settings = '%s'", settings);
+}
+
+/* ---- rate limits ---- */
+
+static void off(void **state)
+{
+    world_t *w = *state;
+    http_answer_t made = post(w, "");
+    assert_int_equal(made.status, 201);
+    assert_string_equal(http_header(&made, "RateLimit"), "");
+    assert_string_equal(http_header(&made, "RateLimit-Policy"), "");
+    assert_int_equal(account_count(w->account, "SELECT count(*) FROM leads, json_array_elements("
+                                               "trace) t WHERE t->>0 = 'limits' AND t->>1 = "
+                                               "'skipped'"),
+                     1);
+    http_answer_fini(&made);
+}
+
+static void tells_of_limits(void **state)
+{
+    world_t *w = *state;
+    w->ingest.rates.account = (plumb_rate_t){60, 3600 * SECOND, 3};
+    w->ingest.rates.token = (plumb_rate_t){1000, SECOND, 1000};
+    for (int left = 2; left >= 0; left--) {
+        char state_of[64];
+        http_answer_t made = post(w, "");
+        snprintf(state_of, sizeof state_of, "\"account\";r=%d;t=", left);
+        assert_int_equal(made.status, 201);
+        assert_string_equal(http_header(&made, "RateLimit-Policy"), "\"account\";q=3;w=180");
+        if (strncmp(http_header(&made, "RateLimit"), state_of, strlen(state_of)) != 0)
+            fail_msg("%s, want %s", http_header(&made, "RateLimit"), state_of);
+        http_answer_fini(&made);
+    }
+    http_answer_t refused = post(w, "");
+    assert_int_equal(refused.status, 429);
+    assert_non_null(strstr(refused.body, "\"rate_limited\""));
+    long wait = strtol(http_header(&refused, "Retry-After"), NULL, 10);
+    char state_of[64];
+    snprintf(state_of, sizeof state_of, "\"account\";r=0;t=%ld", wait);
+    assert_in_range(wait, 1, 60);
+    assert_string_equal(http_header(&refused, "RateLimit"), state_of);
+    http_answer_t read =
+        http_exchange(w->port, "GET", "/api/v1/leads/0190c9d2-0000-7000-8000-000000000000",
+                      "Authorization: Bearer abcdefghijkl."
+                      "0123456789abcdefghijklmnopqrstuvwxyzABCDEFG\r\n",
+                      NULL);
+    assert_int_equal(read.status, 429); /* reads count too */
+    w->ingest.rates = (rates_t){.token = {.count = 0}};
+    assert_int_equal(account_count(w->account, "SELECT count(*) FROM leads, json_array_elements("
+                                               "trace) t WHERE t->>0 = 'limits' AND t->>1 = "
+                                               "'passed'"),
+                     3);
+    http_answer_fini(&refused);
+    http_answer_fini(&read);
+}
+
+/* By fingerprint, else by address; each client of its own. */
+static void limits_clients(void **state)
+{
+    world_t *w = *state;
+    set_quiz(w, "{\"limits\":{\"clientPerMinute\":2}}");
+    static const char *const clients[] = {
+        ",\"fingerprint\":\"f1\",\"ipAddress\":\"192.0.2.1\"",
+        ",\"fingerprint\":\"f2\",\"ipAddress\":\"192.0.2.1\"",
+        ",\"ipAddress\":\"192.0.2.1\"",
+        ",\"ipAddress\":\"192.0.2.2\"",
+        "",
+    };
+    for (size_t i = 0; i < PLUMB_COUNT(clients); i++) {
+        want(w, "first", clients[i], 201);
+        want(w, "second", clients[i], 201);
+        http_answer_t refused = post(w, clients[i]);
+        assert_int_equal(refused.status, 429);
+        assert_string_equal(http_header(&refused, "RateLimit-Policy"), "\"client\";q=2;w=60");
+        assert_in_range(strtol(http_header(&refused, "Retry-After"), NULL, 10), 1, 30);
+        http_answer_fini(&refused);
+    }
+    set_quiz(w, "{}");
+    want(w, "turned off", clients[0], 201);
+}
+
+static void limits_tests(void **state)
+{
+    world_t *w = *state;
+    set_quiz(w, "{\"limits\":{\"testsPerDay\":2}}");
+    want(w, "first test", ",\"isTest\":true", 201);
+    want(w, "second test", ",\"isTest\":true", 201);
+    http_answer_t refused = post(w, ",\"isTest\":true");
+    assert_int_equal(refused.status, 429);
+    assert_string_equal(http_header(&refused, "RateLimit-Policy"), "\"tests\";q=2;w=86400");
+    assert_in_range(strtol(http_header(&refused, "Retry-After"), NULL, 10), 43000, 43200);
+    want(w, "no test", ",\"isTest\":false", 201);
+    set_quiz(w, "{}");
+    want(w, "turned off", ",\"isTest\":true", 201);
+    http_answer_fini(&refused);
+}
+
+/* What one limit refuses costs nothing of another, and what is refused for its shape costs nothing
+ * at all. */
+static void refusals_are_free(void **state)
+{
+    world_t *w = *state;
+    set_quiz(w, "{\"limits\":{\"clientPerMinute\":1}}");
+    w->ingest.rates.token = (plumb_rate_t){1, 3600 * SECOND, 3};
+    want(w, "first", ",\"fingerprint\":\"free\"", 201);
+    for (int i = 0; i < 5; i++) {
+        want(w, "client", ",\"fingerprint\":\"free\"", 429);
+        want(w, "shape", ",\"nose\":1", 422);
+    }
+    want(w, "another", ",\"fingerprint\":\"free2\"", 201);
+    want(w, "a third", ",\"fingerprint\":\"free3\"", 201);
+    want(w, "token", ",\"fingerprint\":\"free4\"", 429);
+    w->ingest.rates.token.count = 0;
+    set_quiz(w, "{}");
+}
+
+/* A repeat gives back what it was charged, also to the client's limit. */
+static void repeats_are_free(void **state)
+{
+    world_t *w = *state;
+    set_quiz(w, "{\"limits\":{\"clientPerMinute\":3}}");
+    for (int i = 0; i < 5; i++) {
+        http_answer_t again = post_as(w, w->account->token, ",\"fingerprint\":\"again\"",
+                                      "Idempotency-Key: free\r\n");
+        assert_int_equal(again.status, 201);
+        assert_string_equal(http_header(&again, "Idempotency-Replayed"), i == 0 ? "" : "true");
+        http_answer_fini(&again);
+    }
+    want(w, "second", ",\"fingerprint\":\"again\"", 201);
+    want(w, "third", ",\"fingerprint\":\"again\"", 201);
+    want(w, "fourth", ",\"fingerprint\":\"again\"", 429);
+    set_quiz(w, "{}");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(off),
+        cmocka_unit_test(tells_of_limits),
+        cmocka_unit_test(limits_clients),
+        cmocka_unit_test(limits_tests),
+        cmocka_unit_test(refusals_are_free),
+        cmocka_unit_test(repeats_are_free),
+    };
+    pg_conninfo();
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
