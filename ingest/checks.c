@@ -88,25 +88,86 @@ static check_verdict_t check_ownership(request_t *request, const char **reason)
 static check_verdict_t check_normal_forms(request_t *request, const char **reason)
 {
     unsigned before = request->problems.count;
-    shape_normalise(&request->lead, &request->texts, &request->problems);
+    bool raw = request->quiz != NULL && !request->quiz->settings.normalise;
+    *reason = raw ? "off" : NULL;
+    if (raw)
+        shape_bound(&request->lead, &request->problems);
+    else
+        shape_normalise(&request->lead, &request->texts, &request->problems);
+    if (request->problems.count > before)
+        return CHECK_REFUSED;
+    return raw ? CHECK_SKIPPED : CHECK_PASSED;
+}
+
+/* ---- 7, 8, 9: only the commit sees what others commit at the same time ---- */
+
+static check_verdict_t check_in_commit(request_t *request, const char **reason)
+{
+    (void)request;
     *reason = NULL;
-    return request->problems.count > before ? CHECK_REFUSED : CHECK_PASSED;
+    return CHECK_LATER;
+}
+
+/* ---- 11: where the address is ---- */
+
+static check_verdict_t check_geo(request_t *request, const char **reason)
+{
+    (void)request;
+    *reason = "no_database";
+    return CHECK_SKIPPED;
+}
+
+/* ---- turned off ---- */
+
+static bool repeats_allowed(const quiz_settings_t *s)
+{
+    return s->identical_window_seconds == 0;
+}
+
+static bool duplicates_allowed(const quiz_settings_t *s)
+{
+    return s->duplicate_policy == DUPLICATE_ALLOW;
+}
+
+static bool free_of_charge(const quiz_settings_t *s)
+{
+    return !s->payment;
+}
+
+static bool unplaced(const quiz_settings_t *s)
+{
+    return !s->geo;
 }
 
 /* ---- the table ---- */
 
+/* clang-format off */
 static const check_t checks[] = {
-    {"token", false, check_token},        {"shape", false, check_shape},
-    {"ownership", true, check_ownership}, {"normalise", true, check_normal_forms},
-    {"limits", false, check_limits},
+    /* name, turned off, by, refuses with, gathers, function */
+    {"token", NULL, NULL, PLUMB_E_UNAUTHENTICATED, false, check_token},
+    {"shape", NULL, NULL, PLUMB_E_INVALID, false, check_shape},
+    {"ownership", NULL, NULL, PLUMB_E_INVALID, true, check_ownership},
+    {"normalise", NULL, "normalise", PLUMB_E_INVALID, true, check_normal_forms},
+    {"limits", NULL, NULL, PLUMB_E_RATE_LIMITED, false, check_limits},
+    {"identical", repeats_allowed, "identical.windowSeconds", PLUMB_OK, false, check_in_commit},
+    {"duplicate", duplicates_allowed, "duplicates.policy", PLUMB_E_CONFLICT, false, check_in_commit},
+    {"payment", free_of_charge, "payment", PLUMB_OK, false, check_in_commit},
+    {"geo", unplaced, "geo", PLUMB_OK, false, check_geo},
+};
+/* clang-format on */
+
+const check_t *checks_rows(size_t *count)
+{
+    *count = PLUMB_COUNT(checks);
+    return checks;
+}
+
+static const char *const verdicts[] = {
+    [CHECK_PASSED] = "passed",   [CHECK_MARKED] = "marked", [CHECK_SKIPPED] = "skipped",
+    [CHECK_REFUSED] = "refused", [CHECK_ENDED] = "refused",
 };
 
-static const char *const verdicts[] = {[CHECK_PASSED] = "passed",
-                                       [CHECK_SKIPPED] = "skipped",
-                                       [CHECK_REFUSED] = "refused",
-                                       [CHECK_ENDED] = "refused"};
-
-/* ["shape","passed"] or ["token","passed","account"]: short, since every lead carries it. */
+/* Short, since every lead carries it. */
 static void leave_trace(plumb_buf_t *trace, const char *name, check_verdict_t verdict,
                         const char *reason)
 {
@@ -121,20 +182,31 @@ static void leave_trace(plumb_buf_t *trace, const char *name, check_verdict_t ve
     plumb_buf_text(trace, "\"]");
 }
 
+/* One row, unless the quiz has turned it off. */
+static check_verdict_t run_row(request_t *request, const check_t *check)
+{
+    const char *reason = "off";
+    check_verdict_t verdict = CHECK_SKIPPED;
+    const quiz_t *quiz = request->quiz;
+    if (quiz == NULL || check->is_off == NULL || !check->is_off(&quiz->settings))
+        verdict = check->run(request, &reason);
+    if (verdict != CHECK_LATER && verdict != CHECK_ENDED)
+        leave_trace(&request->work->trace, check->name, verdict, reason);
+    return verdict;
+}
+
 bool checks_run(request_t *request)
 {
     bool refused = false;
     plumb_buf_clear(&request->work->trace);
     plumb_buf_text(&request->work->trace, "[");
     for (size_t i = 0; i < PLUMB_COUNT(checks); i++) {
-        const char *reason;
         if (refused && !checks[i].gathers)
             break;
-        check_verdict_t verdict = checks[i].run(request, &reason);
+        check_verdict_t verdict = run_row(request, &checks[i]);
         if (verdict == CHECK_ENDED)
             return false;
         refused = refused || verdict == CHECK_REFUSED;
-        leave_trace(&request->work->trace, checks[i].name, verdict, reason);
     }
     plumb_buf_text(&request->work->trace, "]");
     if (refused)

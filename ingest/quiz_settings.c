@@ -298,7 +298,7 @@ static void read_object(reading_t *r, uint32_t object, const char *above)
         } else if (nodes[at + 1].type != PLUMB_JSON_OBJECT) {
             complain(r, path, "want an object");
         } else {
-            strcat(path, ".");
+            snprintf(path, sizeof path, "%s.", name); /* below an object that the table names */
             read_object(r, at + 1, path);
         }
     }
@@ -331,9 +331,9 @@ void quiz_settings_default(quiz_settings_t *settings)
 }
 
 unsigned quiz_settings_read(quiz_settings_t *settings, const plumb_json_t *json, uint32_t node,
-                            quiz_complain_t *on_wrong, void *context)
+                            quiz_complain_t *complain_to, void *context)
 {
-    reading_t r = {.settings = settings, .json = json, .complain = on_wrong, .context = context};
+    reading_t r = {.settings = settings, .json = json, .complain = complain_to, .context = context};
     const plumb_json_node_t *n = &json->nodes[node];
     if (settings != NULL) {
         quiz_settings_default(settings);
@@ -352,18 +352,18 @@ unsigned quiz_settings_read(quiz_settings_t *settings, const plumb_json_t *json,
 }
 
 unsigned quiz_settings_parse(quiz_settings_t *settings, const char *text, size_t length,
-                             quiz_complain_t *on_wrong, void *context)
+                             quiz_complain_t *complain_to, void *context)
 {
     plumb_json_t json = {.nodes = NULL};
     plumb_err_t err = {0};
     unsigned wrong = 1;
     if (plumb_json_read_stored(&json, text, length, &err) == 0) {
-        wrong = quiz_settings_read(settings, &json, 0, on_wrong, context);
+        wrong = quiz_settings_read(settings, &json, 0, complain_to, context);
     } else {
         if (settings != NULL)
             quiz_settings_default(settings);
-        if (on_wrong != NULL)
-            on_wrong(context, "", err.text);
+        if (complain_to != NULL)
+            complain_to(context, "", err.text);
     }
     plumb_json_fini(&json);
     return wrong;

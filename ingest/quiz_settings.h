@@ -75,15 +75,15 @@ typedef void quiz_complain_t(void *context, const char *path, const char *want);
 /* All defaults; nothing is owned. */
 void quiz_settings_default(quiz_settings_t *settings);
 
-/* Read the object at `node`; what is wrong keeps its default and is told to `complain` (which may
- * be NULL).  Returns how many were wrong.  With `settings` NULL nothing is kept: a mere check.
+/* Read the object at `node`; what is wrong keeps its default and is told to `complain_to` (which
+ * may be NULL).  Returns how many were wrong.  With `settings` NULL nothing is kept: a mere check.
  * `json` must be of plumb_json_read or plumb_json_read_stored.  Release with quiz_settings_fini. */
 unsigned quiz_settings_read(quiz_settings_t *settings, const plumb_json_t *json, uint32_t node,
-                            quiz_complain_t *complain, void *context);
+                            quiz_complain_t *complain_to, void *context);
 
 /* The same for the text of a row.  Text that is no JSON counts as one wrong setting, path "". */
 unsigned quiz_settings_parse(quiz_settings_t *settings, const char *text, size_t length,
-                             quiz_complain_t *complain, void *context);
+                             quiz_complain_t *complain_to, void *context);
 
 /* Release what `settings` holds.  Safe on zeroes. */
 void quiz_settings_fini(quiz_settings_t *settings);

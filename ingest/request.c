@@ -48,7 +48,8 @@ void request_begin(request_t *request, struct mg_connection *conn)
     request->began_us = plumb_mono_us();
     request->route = NULL;
     request->quiz = NULL;
-    request->is_head = request->body_read = request->is_hashed = false;
+    request->is_head = request->body_read = request->is_hashed = request->blocked = false;
+    request->verification = (plumb_uuid_t){{0}};
     request->identity = (identity_t){.scopes = 0};
     request->charge.count = 0;
     request->source = (source_t){{0}};

@@ -68,6 +68,8 @@ typedef struct request {
     bool is_hashed;
     uint8_t body_hash[SHAPE_HASH]; /* if `is_hashed` */
     quiz_t *quiz;                  /* released at the request's end */
+    bool blocked;                  /* the blocklist stops the lead */
+    plumb_uuid_t verification;     /* of its phone; nil: none was asked for */
     prepared_t prepared;
 } request_t;
 

@@ -49,11 +49,11 @@ static void invalid(const reading_t *r, const plumb_attr_t *attr, const char *de
     complain(r->problems, PLUMB_E_INVALID, attr->name, detail);
 }
 
-static void too_long(const reading_t *r, const plumb_attr_t *attr)
+static void too_long(problems_t *problems, const plumb_attr_t *attr)
 {
     char detail[64];
     snprintf(detail, sizeof detail, "longer than %u bytes", attr->max);
-    invalid(r, attr, detail);
+    complain(problems, PLUMB_E_INVALID, attr->name, detail);
 }
 
 /* ---- values ---- */
@@ -148,7 +148,7 @@ static void take_text(const reading_t *r, const plumb_attr_t *attr, plumb_slice_
         break;
     default:
         if (text.length > attr->max)
-            too_long(r, attr);
+            too_long(r->problems, attr);
         else
             *value = text;
     }
@@ -161,7 +161,7 @@ static void take_json(const reading_t *r, const plumb_attr_t *attr, plumb_slice_
     if (node->type != PLUMB_JSON_OBJECT && node->type != PLUMB_JSON_ARRAY)
         invalid(r, attr, "want an object or an array");
     else if (length > attr->max)
-        too_long(r, attr);
+        too_long(r->problems, attr);
     else
         *value = (plumb_slice_t){r->json->text + node->start, length};
 }
@@ -333,6 +333,14 @@ void shape_normalise(plumb_lead_t *lead, plumb_buf_t *texts, problems_t *problem
         else
             *email = keep(texts, address, strlen(address));
     }
+}
+
+void shape_bound(const plumb_lead_t *lead, problems_t *problems)
+{
+    static const plumb_lead_attr_t bounded[] = {PLUMB_LEAD_PHONE, PLUMB_LEAD_EMAIL};
+    for (size_t i = 0; i < PLUMB_COUNT(bounded); i++)
+        if (lead->value[bounded[i]].length > plumb_lead_attrs[bounded[i]].max)
+            too_long(problems, &plumb_lead_attrs[bounded[i]]);
 }
 
 /* ---- the canonical body ---- */

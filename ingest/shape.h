@@ -18,6 +18,9 @@ bool shape_read(plumb_lead_t *lead, plumb_json_t *json, plumb_buf_t *texts, cons
 /* Normalise what has a usual form (phone, e-mail) into `texts`. */
 void shape_normalise(plumb_lead_t *lead, plumb_buf_t *texts, problems_t *problems);
 
+/* Where nothing is normalised: hold what would have been to the length of its row. */
+void shape_bound(const plumb_lead_t *lead, problems_t *problems);
+
 /* Hash of what the document says, whatever its spelling: order of members, blanks, escapes and
  * separators in phone numbers do not count. It tells a sender's repeat from another lead of the
  * same sender, so it need not withstand who looks for collisions.  `json` is what shape_read
