@@ -73,6 +73,7 @@ void catalog_release(quiz_t *quiz)
     free(quiz->targets);
     quiz_settings_fini(&quiz->settings);
     sodium_memzero(&quiz->key, sizeof quiz->key);
+    sodium_memzero(&quiz->index_key, sizeof quiz->index_key);
     free(quiz);
 }
 
@@ -95,6 +96,8 @@ static int load_with(catalog_t *c, reader_t *reader, quiz_t *quiz, plumb_err_t *
     if (rc < 0 || !quiz->is_known)
         return rc;
     rc = plumb_vault_key(c->vault, reader->db, &quiz->account, 0, &quiz->key, err);
+    if (rc == 0)
+        rc = plumb_vault_index_key(c->vault, reader->db, &quiz->account, &quiz->index_key, err);
     if (rc == 0)
         rc = store_targets(c->store, reader, c->vault, quiz, err);
     if (rc == 0)

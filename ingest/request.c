@@ -48,7 +48,8 @@ void request_begin(request_t *request, struct mg_connection *conn)
     request->began_us = plumb_mono_us();
     request->route = NULL;
     request->quiz = NULL;
-    request->is_head = request->body_read = request->is_hashed = request->blocked = false;
+    request->is_head = request->body_read = request->is_hashed = false;
+    request->blocked = request->is_blinded = false;
     request->verification = (plumb_uuid_t){{0}};
     request->identity = (identity_t){.scopes = 0};
     request->charge.count = 0;
@@ -83,6 +84,16 @@ void request_rest(request_t *request)
 {
     workspaces_give(request->ingest->workspaces, request->work);
     request->work = NULL;
+}
+
+const plumb_blind_t *request_blind(request_t *request)
+{
+    const plumb_slice_t *value = request->lead.value;
+    if (!request->is_blinded)
+        plumb_blind_lead(&request->blind, &request->quiz->index_key, &value[PLUMB_LEAD_NAME],
+                         &value[PLUMB_LEAD_PHONE], &value[PLUMB_LEAD_EMAIL]);
+    request->is_blinded = true;
+    return &request->blind;
 }
 
 /* ---- answers ---- */

@@ -3,6 +3,7 @@
 #ifndef INGEST_REQUEST_H
 #define INGEST_REQUEST_H
 
+#include "blind.h"
 #include "committer.h"
 #include "document.h"
 #include "door.h"
@@ -68,6 +69,8 @@ typedef struct request {
     bool is_hashed;
     uint8_t body_hash[SHAPE_HASH]; /* if `is_hashed` */
     quiz_t *quiz;                  /* released at the request's end */
+    bool is_blinded;               /* `blind` is of this lead */
+    plumb_blind_t blind;           /* ask request_blind */
     bool blocked;                  /* the blocklist stops the lead */
     plumb_uuid_t verification;     /* of its phone; nil: none was asked for */
     prepared_t prepared;
@@ -85,6 +88,9 @@ void request_end(request_t *request);
 bool request_work(request_t *request);
 /* Give it back: nothing of it is needed while the request waits. */
 void request_rest(request_t *request);
+
+/* The blind terms of the lead, whose values are normalised and whose quiz is known; made once. */
+const plumb_blind_t *request_blind(request_t *request);
 
 /* Answer with one error; `closes` the connection as well. */
 void answer_error(request_t *request, plumb_code_t code, const char *detail);
