@@ -29,6 +29,7 @@ static const struct {
     STATUS(405, "Method Not Allowed"),
     STATUS(406, "Not Acceptable"),
     STATUS(409, "Conflict"),
+    STATUS(412, "Precondition Failed"),
     STATUS(413, "Content Too Large"),
     STATUS(415, "Unsupported Media Type"),
     STATUS(422, "Unprocessable Content"),

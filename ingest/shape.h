@@ -2,6 +2,7 @@
 #ifndef INGEST_SHAPE_H
 #define INGEST_SHAPE_H
 
+#include "api/values.h"
 #include "buf.h"
 #include "document.h"
 #include "json.h"
@@ -30,7 +31,6 @@ int shape_hash(uint8_t hash[SHAPE_HASH], const plumb_lead_t *lead, const plumb_j
                plumb_buf_t *all, plumb_buf_t *scratch, plumb_err_t *err);
 
 /* "/data/attributes/<name>" in `out`. */
-#define POINTER_MAX 320
 void shape_pointer(char out[POINTER_MAX], const char *name);
 
 #endif

@@ -3,6 +3,7 @@
 #ifndef PLUMB_CLOCK_H
 #define PLUMB_CLOCK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -14,5 +15,9 @@ int64_t plumb_wall_ms(void); /* CLOCK_REALTIME, Unix milliseconds */
 /* "2026-01-02T03:04:05.678Z"; `out` holds 25 bytes; returns `out`. */
 #define PLUMB_TIME_TEXT 25
 char *plumb_time_text(int64_t unix_ms, char *out);
+
+/* Read exactly `length` bytes of RFC 3339: a date, "T", hours and minutes, seconds with any fraction
+ * unless left out, "Z" or an offset.  False: not of that form, or no such day. */
+bool plumb_time_parse(int64_t *unix_ms, const char *text, size_t length);
 
 #endif
