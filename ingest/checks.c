@@ -134,6 +134,11 @@ static bool free_of_charge(const quiz_settings_t *s)
     return !s->payment;
 }
 
+static bool unblocked(const quiz_settings_t *s)
+{
+    return !s->blocklist;
+}
+
 static bool unplaced(const quiz_settings_t *s)
 {
     return !s->geo;
@@ -152,6 +157,7 @@ static const check_t checks[] = {
     {"identical", repeats_allowed, "identical.windowSeconds", PLUMB_OK, false, check_in_commit},
     {"duplicate", duplicates_allowed, "duplicates.policy", PLUMB_E_CONFLICT, false, check_in_commit},
     {"payment", free_of_charge, "payment", PLUMB_OK, false, check_in_commit},
+    {"blocklist", unblocked, "blocklist", PLUMB_OK, false, check_blocklist},
     {"geo", unplaced, "geo", PLUMB_OK, false, check_geo},
 };
 /* clang-format on */

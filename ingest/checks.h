@@ -41,4 +41,8 @@ bool checks_charge(request_t *request);
 /* Give the charge back: it was a repeat. */
 void checks_uncharge(request_t *request);
 
+/* ---- 10: blocklist (check_blocklist.c) ---- */
+
+check_verdict_t check_blocklist(request_t *request, const char **reason);
+
 #endif

@@ -20,12 +20,18 @@ static void drop_quizzes(void *cache, const plumb_uuid_t *account)
     catalog_drop(cache, account);
 }
 
+static void drop_blocklists(void *cache, const plumb_uuid_t *account)
+{
+    blocklists_drop(cache, account);
+}
+
 static int hear_changes(ingest_t *in, plumb_err_t *err)
 {
     const changes_cache_t caches[] = {
         {" tokens accounts ", drop_tokens, in->tokens},
         {" quizzes projects users credentials credential_links accounts ", drop_quizzes,
          in->catalog},
+        {" blocklist ", drop_blocklists, in->blocklists},
     };
     return changes_new(&in->changes, in->conf->database, caches, PLUMB_COUNT(caches), err);
 }
@@ -33,7 +39,9 @@ static int hear_changes(ingest_t *in, plumb_err_t *err)
 static int open_rest(ingest_t *in, plumb_err_t *err)
 {
     const plumb_conf_t *conf = in->conf;
-    int rc = hear_changes(in, err);
+    int rc = blocklists_new(&in->blocklists, in->readers, conf->ingest_cache, err);
+    if (rc == 0)
+        rc = hear_changes(in, err);
     if (rc == 0)
         rc = limits_new(&in->limits, err);
     if (rc == 0)
@@ -103,6 +111,7 @@ void ingest_close(ingest_t *ingest)
     strangers_destroy(&in->strangers);
     limits_destroy(&in->limits);
     changes_destroy(&in->changes);
+    blocklists_destroy(&in->blocklists);
     catalog_destroy(&in->catalog);
     tokens_destroy(&in->tokens);
     readers_destroy(&in->readers);

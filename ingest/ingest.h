@@ -2,6 +2,7 @@
 #ifndef INGEST_INGEST_H
 #define INGEST_INGEST_H
 
+#include "blocklist.h"
 #include "catalog.h"
 #include "changes.h"
 #include "cidr.h"
@@ -37,6 +38,7 @@ typedef struct ingest {
     readers_t *readers;
     tokens_t *tokens;
     catalog_t *catalog;
+    blocklists_t *blocklists;
     changes_t *changes;
     rates_t rates;
     limits_t *limits;
