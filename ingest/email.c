@@ -1,12 +1,15 @@
 /* The addresses that mail servers take: a dot-atom, "@", a domain with a dot.  Quoted local parts
- * and address literals are legal on paper and typing errors in a form. */
+ * and address literals are legal on paper and typing errors in a form.  A domain of other letters
+ * is kept as the DNS has it ("xn--…"), so that two spellings of one domain are one. */
 #include "email.h"
 
+#include <idn2.h>
 #include <stdbool.h>
 #include <string.h>
 
 #define LOCAL_MAX 64
 #define LABEL_MAX 63
+#define DOMAIN_MAX 253
 
 static int refuse(plumb_err_t *err, const char *why)
 {
@@ -71,6 +74,29 @@ static void trim(const char **text, size_t *length)
         (*length)--;
 }
 
+static bool is_ascii(const char *text)
+{
+    while (*text != '\0' && (unsigned char)*text < 0x80)
+        text++;
+    return *text == '\0';
+}
+
+/* Write the domain as the DNS has it to `out` of `size` bytes. */
+static int write_domain(char *out, size_t size, const char *domain, plumb_err_t *err)
+{
+    uint8_t *ascii = NULL;
+    int idn =
+        idn2_lookup_u8((const uint8_t *)domain, &ascii, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL);
+    if (idn != IDN2_OK)
+        return idn == IDN2_MALLOC ? plumb_err_set(err, PLUMB_E_MEMORY, "domain")
+                                  : refuse(err, "the domain");
+    size_t length = strlen((const char *)ascii);
+    if (length < size)
+        memcpy(out, ascii, length + 1);
+    idn2_free(ascii);
+    return length < size ? 0 : refuse(err, "longer than 254 bytes");
+}
+
 int email_normalise(char out[EMAIL_MAX], const char *text, size_t length, plumb_err_t *err)
 {
     trim(&text, &length);
@@ -82,10 +108,14 @@ int email_normalise(char out[EMAIL_MAX], const char *text, size_t length, plumb_
     size_t local = (size_t)(at - text);
     if (local == 0 || local > LOCAL_MAX || !is_local(text, local))
         return refuse(err, "what stands before the @");
+    char given[EMAIL_MAX], *domain = out + local + 1;
     memcpy(out, text, length);
     out[length] = '\0';
-    char *domain = out + local + 1;
-    if (!is_domain(domain, length - local - 1))
+    memcpy(given, domain, length - local);
+    int rc = is_ascii(given) ? 0 : write_domain(domain, EMAIL_MAX - local - 1, given, err);
+    if (rc < 0)
+        return rc;
+    if (strlen(domain) > DOMAIN_MAX || !is_domain(domain, strlen(domain)))
         return refuse(err, "the domain");
     for (; *domain != '\0'; domain++)
         if (*domain >= 'A' && *domain <= 'Z')

@@ -1,11 +1,13 @@
 /* One table of the countries whose national numbers are understood; the rest must say their calling
- * code. */
+ * code, by which their length is known. */
 #include "phone.h"
 
 #include "count.h"
+#include "phone_codes.h"
 
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -95,7 +97,35 @@ static const char *behind(const plan_t *plan, const char *prefix, const char *di
     return is_national(plan, digits) ? digits : NULL;
 }
 
-/* Behind "+" or "00": a country of the table must have its length, any other an allowed one. */
+/* Is `count` within ranges such as "7 9-10"? */
+static bool is_length(const char *ranges, unsigned long count)
+{
+    while (*ranges != '\0') {
+        char *end;
+        unsigned long low = strtoul(ranges, &end, 10), high = low;
+        if (*end == '-')
+            high = strtoul(end + 1, &end, 10);
+        if (count >= low && count <= high)
+            return true;
+        ranges = end + (*end == ' ');
+    }
+    return false;
+}
+
+static int check_code(const char *digits, plumb_err_t *err)
+{
+    for (size_t i = 0; i < PLUMB_COUNT(phone_codes); i++) {
+        const char *code = phone_codes[i].code;
+        if (!starts_with(digits, code))
+            continue;
+        if (!is_length(phone_codes[i].lengths, strlen(digits) - strlen(code)))
+            return plumb_err_set(err, PLUMB_E_INVALID, "no phone number of +%s", code);
+        return 0;
+    }
+    return refuse(err, "there is no such calling code");
+}
+
+/* Behind "+" or "00": a country of ours must have its plan, any other the lengths of its code. */
 static int international(char out[PHONE_MAX], const char *digits, plumb_err_t *err)
 {
     size_t count = strlen(digits);
@@ -113,8 +143,10 @@ static int international(char out[PHONE_MAX], const char *digits, plumb_err_t *e
     }
     if (misfit != NULL && !fits)
         return plumb_err_set(err, PLUMB_E_INVALID, "no phone number of +%s", misfit->code);
-    snprintf(out, PHONE_MAX, "+%s", digits);
-    return 0;
+    int rc = fits ? 0 : check_code(digits, err);
+    if (rc == 0)
+        snprintf(out, PHONE_MAX, "+%s", digits);
+    return rc;
 }
 
 /* The national number that `digits` stand for in `plan`; NULL: none.  `hinted`: the sender said the

@@ -18,7 +18,11 @@ static const struct {
     {"a@b.co", "a@b.co"},
     {"o'neil_{x}@a-b.example", "o'neil_{x}@a-b.example"},
     {"\xD0\xB0@\xD0\x9F\xD0\xBE\xD1\x87\xD1\x82\xD0\xB0.\xD1\x80\xD1\x84",
-     "\xD0\xB0@\xD0\x9F\xD0\xBE\xD1\x87\xD1\x82\xD0\xB0.\xD1\x80\xD1\x84"},
+     "\xD0\xB0@xn--80a1acny.xn--p1ai"},
+    {"a@m\xC3\xBCnchen.example", "a@xn--mnchen-3ya.example"},
+    {"a@MU\xCC\x88NCHEN.example", "a@xn--mnchen-3ya.example"}, /* u and the two dots apart */
+    {"a@\xE2\x80\x8B.example", ""},
+    {"a@\xFF.example", ""},
     {"a@xn--80a1acny.XN--P1AI", "a@xn--80a1acny.xn--p1ai"},
     {"", ""},
     {"   ", ""},
