@@ -19,6 +19,12 @@ static const char *const members[] = {
 void problems_add(problems_t *problems, plumb_code_t code, document_source_t kind,
                   const char *source, const char *detail)
 {
+    problems_add_more(problems, code, kind, source, detail, "");
+}
+
+void problems_add_more(problems_t *problems, plumb_code_t code, document_source_t kind,
+                       const char *source, const char *detail, const char *more)
+{
     plumb_buf_t *out = &problems->json;
     if (problems->count == PROBLEMS_MAX)
         return;
@@ -34,6 +40,7 @@ void problems_add(problems_t *problems, plumb_code_t code, document_source_t kin
         plumb_buf_json_text(out, source);
         plumb_buf_put(out, "}", 1);
     }
+    plumb_buf_text(out, more);
     plumb_buf_put(out, "}", 1);
 }
 

@@ -27,6 +27,10 @@ void problems_fini(problems_t *problems);
 void problems_add(problems_t *problems, plumb_code_t code, document_source_t kind,
                   const char *source, const char *detail);
 
+/* The same with further members of the error object: ",\"meta\":{…}". */
+void problems_add_more(problems_t *problems, plumb_code_t code, document_source_t kind,
+                       const char *source, const char *detail, const char *more);
+
 /* Append the document to `out`. */
 void problems_document(const problems_t *problems, plumb_buf_t *out);
 

@@ -5,7 +5,15 @@
 #include "request.h"
 
 void intake_post(request_t *request);
-void lead_get(request_t *request);
+
+/* Reads of any resource type: which, and which relation, the route's path tells. */
+void api_list(request_t *request);
+void api_get(request_t *request);
+void api_related_one(request_t *request);
+void api_related_many(request_t *request);
+void api_lead_deliveries(request_t *request);
+void api_explain(request_t *request);
+
 void health_alive(request_t *request);
 void health_ready(request_t *request);
 void health_metrics(request_t *request);

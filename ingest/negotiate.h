@@ -17,8 +17,8 @@ bool negotiate_accept(const char *accept);
 
 /* One parameter of a query, decoded. */
 typedef struct query_parameter {
-    char name[64];
-    char value[512];
+    char name[128];
+    char value[6144];
 } query_parameter_t;
 
 /* Take the next parameter from `*query`, which moves behind it.  1: got one; 0: none is left; -1:

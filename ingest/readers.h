@@ -10,6 +10,7 @@ typedef struct readers readers_t;
 typedef struct reader {
     plumb_db_t *db;
     plumb_params_t *params; /* cleared */
+    uint64_t tuned;         /* the generation of `db` whose session has ingest/api's settings */
 } reader_t;
 
 int readers_new(readers_t **ret, const char *conninfo, unsigned count, plumb_err_t *err);

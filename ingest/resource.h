@@ -1,4 +1,4 @@
-/* A lead as a JSON:API resource: the same writer for the answer to a POST and to a GET. */
+/* A lead as it is answered to whoever made it, and how its deliveries stand together. */
 #ifndef INGEST_RESOURCE_H
 #define INGEST_RESOURCE_H
 
@@ -26,13 +26,6 @@ typedef struct integration {
 /* Count one by its state. */
 void integration_count(integration_t *integration, const char *state);
 integration_status_t integration_status(const integration_t *integration);
-
-/* Append the resource object without its last brace, so that relationships may follow: the caller
- * closes it with resource_close.  `data` is the JSON object of remote ids by channel. */
-void resource_open(plumb_buf_t *out, const plumb_lead_t *lead, integration_status_t status,
-                   const plumb_slice_t *data);
-/* Close "relationships" and the resource. */
-void resource_close(plumb_buf_t *out, const plumb_lead_t *lead);
 
 /* Give a new lead its times; `text` must live as long as they are read. */
 void resource_stamp(plumb_lead_t *lead, int64_t created_ms, char text[PLUMB_TIME_TEXT]);

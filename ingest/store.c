@@ -1,6 +1,7 @@
 /* What ingest reads of PostgreSQL. */
 #include "store.h"
 
+#include "api/select.h"
 #include "count.h"
 #include "log.h"
 
@@ -8,6 +9,30 @@
 #include <string.h>
 
 #define STATEMENT_MS 5000
+
+/* Names of statements: constants, since connections keep them. */
+static const char *const one_names[API_TYPES] = {"ingest_lead",      "ingest_user",
+                                                 "ingest_project",   "ingest_one_quiz",
+                                                 "ingest_one_token", "ingest_blocked"};
+static const char *const some_names[API_TYPES] = {"ingest_leads",    "ingest_users",
+                                                  "ingest_projects", "ingest_quizzes",
+                                                  "ingest_tokens",   "ingest_blocklist"};
+
+/* Resources by id, of each type that has a collection. */
+static bool make_selects(store_t *store)
+{
+    bool failed = false;
+    for (int i = 0; i < API_TYPES; i++) {
+        if (api_types[i].path == NULL)
+            continue;
+        api_select_one(&store->one_sql[i], &api_types[i]);
+        api_select_some(&store->some_sql[i], &api_types[i]);
+        store->one[i] = (plumb_stmt_t){one_names[i], store->one_sql[i].data, 3};
+        store->some[i] = (plumb_stmt_t){some_names[i], store->some_sql[i].data, 3};
+        failed = failed || store->one_sql[i].failed || store->some_sql[i].failed;
+    }
+    return !failed;
+}
 
 int store_init(store_t *store, plumb_err_t *err)
 {
@@ -20,14 +45,8 @@ int store_init(store_t *store, plumb_err_t *err)
                      "AND (l.quiz_id = $3 OR l.quiz_id IS NULL) "
                      "ORDER BY l.quiz_id IS NULL, c.id",
                      plumb_credential_select_list);
-    plumb_buf_text(&store->lead_sql, "SELECT ");
-    plumb_lead_select_list(&store->lead_sql, "l");
-    plumb_buf_text(&store->lead_sql,
-                   " FROM leads l WHERE l.account_id = $1 AND l.id = $2 "
-                   "AND l.deleted_at IS NULL AND ($3::uuid IS NULL OR l.project_id = $3)");
     store->targets = (plumb_stmt_t){"ingest_targets", store->targets_sql.data, 3};
-    store->lead = (plumb_stmt_t){"ingest_lead", store->lead_sql.data, 3};
-    if (store->targets_sql.failed || store->lead_sql.failed)
+    if (!make_selects(store) || store->targets_sql.failed)
         return plumb_err_set(err, PLUMB_E_MEMORY, "statements");
     return 0;
 }
@@ -35,7 +54,10 @@ int store_init(store_t *store, plumb_err_t *err)
 void store_fini(store_t *store)
 {
     plumb_buf_fini(&store->targets_sql);
-    plumb_buf_fini(&store->lead_sql);
+    for (int i = 0; i < API_TYPES; i++) {
+        plumb_buf_fini(&store->one_sql[i]);
+        plumb_buf_fini(&store->some_sql[i]);
+    }
 }
 
 /* ---- tokens ---- */
@@ -229,32 +251,64 @@ int store_forget_answer(reader_t *reader, const plumb_uuid_t *account, const cha
     return run_by_key(reader, &delete_answer, account, route, key, life_ms, NULL, err);
 }
 
-/* ---- leads ---- */
+/* ---- resources ---- */
 
-int store_lead(const store_t *store, reader_t *reader, const plumb_uuid_t *account,
-               const plumb_uuid_t *id, const plumb_uuid_t *project, PGresult **r, plumb_err_t *err)
+static const plumb_uuid_t *bound_of(const identity_t *who)
+{
+    return plumb_uuid_is_nil(&who->project) ? NULL : &who->project;
+}
+
+int store_one(const store_t *store, reader_t *reader, const api_type_t *type,
+              const identity_t *who, const plumb_uuid_t *id, PGresult **r, plumb_err_t *err)
 {
     plumb_params_clear(reader->params);
-    plumb_param_uuid(reader->params, account);
+    plumb_param_uuid(reader->params, &who->account);
     plumb_param_uuid(reader->params, id);
-    plumb_param_uuid(reader->params, plumb_uuid_is_nil(project) ? NULL : project);
-    return plumb_db_exec(reader->db, &store->lead, reader->params, STATEMENT_MS, r, err);
+    plumb_param_uuid(reader->params, bound_of(who));
+    return plumb_db_exec(reader->db, &store->one[type->kind], reader->params, STATEMENT_MS, r, err);
+}
+
+int store_some(const store_t *store, reader_t *reader, const api_type_t *type,
+               const identity_t *who, const plumb_uuid_t *ids, size_t count, PGresult **r,
+               plumb_err_t *err)
+{
+    plumb_params_clear(reader->params);
+    plumb_param_uuid(reader->params, &who->account);
+    plumb_array_begin(reader->params, PLUMB_ARRAY_UUID);
+    for (size_t i = 0; i < count; i++)
+        plumb_item_uuid(reader->params, &ids[i]);
+    plumb_array_end(reader->params);
+    plumb_param_uuid(reader->params, bound_of(who));
+    return plumb_db_exec(reader->db, &store->some[type->kind], reader->params, STATEMENT_MS, r,
+                         err);
+}
+
+/* The ids that a result has in a column. */
+static void put_ids(plumb_params_t *params, const PGresult *of, int column)
+{
+    plumb_array_begin(params, PLUMB_ARRAY_UUID);
+    for (int i = 0; i < PQntuples(of); i++) {
+        plumb_uuid_t id = plumb_get_uuid(of, i, column);
+        plumb_item_uuid(params, &id);
+    }
+    plumb_array_end(params);
 }
 
 static const plumb_stmt_t select_deliveries = {
     .name = "ingest_deliveries",
     .params = 2,
-    .sql = "SELECT id, credential_id, channel, verb, state, attempt, tries, due_at, deadline_at, "
-           "queued_at, outcome, reason, external_id, late_success, created_at, settled_at "
-           "FROM deliveries WHERE account_id = $1 AND id BETWEEN plumb_id_low($2) "
-           "AND plumb_id_high($2) AND lead_id = $2 ORDER BY id"};
+    .sql = "SELECT d.* FROM unnest($2::uuid[]) WITH ORDINALITY l (id, place) CROSS JOIN LATERAL "
+           "(SELECT lead_id, id, credential_id, channel, verb, state, attempt, tries, outcome, "
+           "reason, external_id, late_success, due_at, deadline_at, queued_at, created_at, "
+           "settled_at FROM deliveries WHERE account_id = $1 AND id BETWEEN plumb_id_low(l.id) "
+           "AND plumb_id_high(l.id) AND lead_id = l.id) d ORDER BY l.place, d.id"};
 
-int store_deliveries(reader_t *reader, const plumb_uuid_t *account, const plumb_uuid_t *lead,
+int store_deliveries(reader_t *reader, const plumb_uuid_t *account, const PGresult *leads,
                      PGresult **r, plumb_err_t *err)
 {
     plumb_params_clear(reader->params);
     plumb_param_uuid(reader->params, account);
-    plumb_param_uuid(reader->params, lead);
+    put_ids(reader->params, leads, 1);
     return plumb_db_exec(reader->db, &select_deliveries, reader->params, STATEMENT_MS, r, err);
 }
 
@@ -262,8 +316,8 @@ static const plumb_stmt_t select_attempts = {
     .name = "ingest_attempts",
     .params = 2,
     .sql = "SELECT delivery_id, attempt, outcome, counted, repeats, status, worker, requests, "
-           "dns_us, connect_us, tls_us, first_byte_us, total_us, retry_after_ms, detail, "
-           "external_id, exchange, started_at, recorded_at FROM attempts "
+           "retry_after_ms, detail, external_id, started_at, recorded_at, dns_us, connect_us, "
+           "tls_us, first_byte_us, total_us, exchange FROM attempts "
            "WHERE account_id = $1 AND delivery_id = ANY ($2::uuid[]) "
            "ORDER BY delivery_id, attempt, recorded_at, outcome"};
 
@@ -272,11 +326,6 @@ int store_attempts(reader_t *reader, const plumb_uuid_t *account, const PGresult
 {
     plumb_params_clear(reader->params);
     plumb_param_uuid(reader->params, account);
-    plumb_array_begin(reader->params, PLUMB_ARRAY_UUID);
-    for (int i = 0; i < PQntuples(deliveries); i++) {
-        plumb_uuid_t id = plumb_get_uuid(deliveries, i, DELIVERY_ID);
-        plumb_item_uuid(reader->params, &id);
-    }
-    plumb_array_end(reader->params);
+    put_ids(reader->params, deliveries, DELIVERY_ID);
     return plumb_db_exec(reader->db, &select_attempts, reader->params, STATEMENT_MS, r, err);
 }

@@ -2,6 +2,7 @@
 #ifndef INGEST_STORE_H
 #define INGEST_STORE_H
 
+#include "api/type.h"
 #include "catalog.h"
 #include "lead.h"
 #include "readers.h"
@@ -11,8 +12,8 @@
 
 /* Statements whose text is made of tables, once. */
 struct store {
-    plumb_buf_t targets_sql, lead_sql; /* owned */
-    plumb_stmt_t targets, lead;
+    plumb_buf_t targets_sql, one_sql[API_TYPES], some_sql[API_TYPES]; /* owned */
+    plumb_stmt_t targets, one[API_TYPES], some[API_TYPES];
 };
 int store_init(store_t *store, plumb_err_t *err);
 void store_fini(store_t *store);
@@ -46,14 +47,18 @@ int store_answer(reader_t *reader, const plumb_uuid_t *account, const char *rout
 int store_forget_answer(reader_t *reader, const plumb_uuid_t *account, const char *route,
                         const char *key, int64_t life_ms, plumb_err_t *err);
 
-/* ---- leads; results are the caller's (PQclear) ---- */
+/* ---- resources; results are the caller's (PQclear), rows as ingest/api/select.h has them ---- */
 
-/* `project`: nil, or the only one the asker may see. */
-int store_lead(const store_t *store, reader_t *reader, const plumb_uuid_t *account,
-               const plumb_uuid_t *id, const plumb_uuid_t *project, PGresult **r, plumb_err_t *err);
+/* What `who` may see and was not put away. */
+int store_one(const store_t *store, reader_t *reader, const api_type_t *type,
+              const identity_t *who, const plumb_uuid_t *id, PGresult **r, plumb_err_t *err);
+int store_some(const store_t *store, reader_t *reader, const api_type_t *type,
+               const identity_t *who, const plumb_uuid_t *ids, size_t count, PGresult **r,
+               plumb_err_t *err);
 
-/* Columns of store_deliveries. */
+/* Columns of store_deliveries: from DELIVERY_CREDENTIAL on the attributes of api_types. */
 enum {
+    DELIVERY_LEAD,
     DELIVERY_ID,
     DELIVERY_CREDENTIAL,
     DELIVERY_CHANNEL,
@@ -61,40 +66,25 @@ enum {
     DELIVERY_STATE,
     DELIVERY_ATTEMPT,
     DELIVERY_TRIES,
-    DELIVERY_DUE_AT,
-    DELIVERY_DEADLINE_AT,
-    DELIVERY_QUEUED_AT,
     DELIVERY_OUTCOME,
     DELIVERY_REASON,
-    DELIVERY_EXTERNAL_ID,
-    DELIVERY_LATE_SUCCESS,
-    DELIVERY_CREATED_AT,
-    DELIVERY_SETTLED_AT
+    DELIVERY_EXTERNAL_ID
 };
-int store_deliveries(reader_t *reader, const plumb_uuid_t *account, const plumb_uuid_t *lead,
+/* Of the leads whose ids `leads` has in its second column, lead after lead. */
+int store_deliveries(reader_t *reader, const plumb_uuid_t *account, const PGresult *leads,
                      PGresult **r, plumb_err_t *err);
 
-/* Columns of store_attempts. */
+/* Columns of store_attempts: from ATTEMPT_NUMBER on the attributes of api_types, then these. */
 enum {
     ATTEMPT_DELIVERY,
     ATTEMPT_NUMBER,
     ATTEMPT_OUTCOME,
-    ATTEMPT_COUNTED,
-    ATTEMPT_REPEATS,
-    ATTEMPT_STATUS,
-    ATTEMPT_WORKER,
-    ATTEMPT_REQUESTS,
-    ATTEMPT_DNS_US,
+    ATTEMPT_DNS_US = 13,
     ATTEMPT_CONNECT_US,
     ATTEMPT_TLS_US,
     ATTEMPT_FIRST_BYTE_US,
     ATTEMPT_TOTAL_US,
-    ATTEMPT_RETRY_AFTER_MS,
-    ATTEMPT_DETAIL,
-    ATTEMPT_EXTERNAL_ID,
-    ATTEMPT_EXCHANGE,
-    ATTEMPT_STARTED_AT,
-    ATTEMPT_RECORDED_AT
+    ATTEMPT_EXCHANGE
 };
 /* Of the deliveries that `deliveries` (a result of store_deliveries) holds. */
 int store_attempts(reader_t *reader, const plumb_uuid_t *account, const PGresult *deliveries,

@@ -17,7 +17,7 @@ typedef struct command {
     const char *what;                   /* its name in errors */
     const char *text;                   /* plain SQL, or NULL: `stmt` */
     const plumb_stmt_t *stmt;           /* prepared */
-    const plumb_params_t *params;       /* of `stmt`, may be NULL */
+    const plumb_params_t *params;       /* of either; NULL: none */
     const plumb_prepared_t *preparing;  /* prepare this one instead of running it */
     const plumb_meanwhile_t *meanwhile; /* to be called while the server works, or NULL */
     bool commits;                       /* if the connection breaks, it may have been done */
@@ -25,28 +25,34 @@ typedef struct command {
 
 /* ---- the way out ---- */
 
-static bool send_prepared(PGconn *conn, const plumb_stmt_t *stmt, const plumb_params_t *p)
+/* With what `c` names: a statement that the server knows, or its text. */
+static bool send_bound(PGconn *conn, const command_t *c)
 {
+    const plumb_params_t *p = c->params;
     const char *values[PLUMB_PARAMS_MAX];
     int formats[PLUMB_PARAMS_MAX];
     int count = p == NULL ? 0 : p->count;
+    const int *lengths = p == NULL ? NULL : p->lengths;
     for (int i = 0; i < count; i++) {
         values[i] = p->lengths[i] < 0 ? NULL : p->data + p->offsets[i];
         formats[i] = 1;
     }
-    return PQsendQueryPrepared(conn, stmt->name, count, values, p == NULL ? NULL : p->lengths,
-                               formats, 1);
+    if (c->text != NULL)
+        return PQsendQueryParams(conn, c->text, count, p->types, values, lengths, formats, 1);
+    return PQsendQueryPrepared(conn, c->stmt->name, count, values, lengths, formats, 1);
 }
 
 static bool send_command(PGconn *conn, const command_t *c)
 {
-    if (c->text != NULL)
+    if (c->text != NULL && c->params == NULL)
         return PQsendQuery(conn, c->text);
+    if (c->text != NULL)
+        return send_bound(conn, c);
     assert(c->stmt != NULL);
     if (c->preparing != NULL)
         return PQsendPrepare(conn, c->stmt->name, c->stmt->sql, c->stmt->params,
                              c->preparing->types);
-    return send_prepared(conn, c->stmt, c->params);
+    return send_bound(conn, c);
 }
 
 /* ---- the way back ---- */
@@ -262,6 +268,19 @@ int plumb_db_exec_meanwhile(plumb_db_t *db, const plumb_stmt_t *stmt, const plum
                    .params = params,
                    .meanwhile = meanwhile,
                    .commits = !in_block(db)};
+    return run(db, &c, deadline_ms, result, err);
+}
+
+int plumb_db_query(plumb_db_t *db, const char *name, const char *sql, const plumb_params_t *params,
+                   int64_t timeout_ms, PGresult **result, plumb_err_t *err)
+{
+    int64_t deadline_ms = plumb_mono_ms() + timeout_ms;
+    if (params->failed)
+        return plumb_err_set(err, PLUMB_E_MEMORY, "parameters of %s", name);
+    int rc = ready(db, deadline_ms, err);
+    if (rc < 0)
+        return rc;
+    command_t c = {.what = name, .text = sql, .params = params, .commits = !in_block(db)};
     return run(db, &c, deadline_ms, result, err);
 }
 

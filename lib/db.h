@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PLUMB_PARAMS_MAX 48
+#define PLUMB_PARAMS_MAX 64
 
 /* A statement: a file-scope constant beside the function that binds it.  Prepared on first use of
  * each connection. */
@@ -106,6 +106,12 @@ typedef struct plumb_meanwhile {
 int plumb_db_exec_meanwhile(plumb_db_t *db, const plumb_stmt_t *stmt, const plumb_params_t *params,
                             int64_t timeout_ms, const plumb_meanwhile_t *meanwhile,
                             PGresult **result, plumb_err_t *err);
+
+/* Run one statement that is not kept, planned for these very parameters: for what is asked in too
+ * many forms to prepare each.  `sql` is made of constants and tables, never of input; `name` stands
+ * for it in errors. */
+int plumb_db_query(plumb_db_t *db, const char *name, const char *sql, const plumb_params_t *params,
+                   int64_t timeout_ms, PGresult **result, plumb_err_t *err);
 
 /* BEGIN; COMMIT; ROLLBACK.  A commit that did not certainly succeed is DB_UNKNOWN. */
 int plumb_db_begin(plumb_db_t *db, int64_t timeout_ms, plumb_err_t *err);

@@ -160,18 +160,34 @@ uint32_t plumb_keyring_newest(const plumb_keyring_t *keyring)
     return keyring->keys[keyring->count - 1].id;
 }
 
-int plumb_keyring_token_hash(const plumb_keyring_t *keyring, uint32_t master_id, const char *secret,
-                             size_t length, uint8_t hash[PLUMB_TOKEN_HASH], uint32_t *used,
-                             plumb_err_t *err)
+/* Keyed hash of `data` under what is derived of a master key for `purpose`. */
+static int keyed_hash(const plumb_keyring_t *keyring, uint32_t master_id, const char *purpose,
+                      const void *data, size_t length, uint8_t *hash, size_t size, uint32_t *used,
+                      plumb_err_t *err)
 {
     const plumb_key_t *master = find_key(keyring, master_id, err);
     if (master == NULL)
         return -PLUMB_E_KEY;
     uint8_t key[PLUMB_KEY_BYTES];
-    crypto_kdf_derive_from_key(key, sizeof key, 1, "token   ", master->bytes);
-    crypto_generichash(hash, PLUMB_TOKEN_HASH, (const uint8_t *)secret, length, key, sizeof key);
+    crypto_kdf_derive_from_key(key, sizeof key, 1, purpose, master->bytes);
+    crypto_generichash(hash, size, data, length, key, sizeof key);
     sodium_memzero(key, sizeof key);
     if (used != NULL)
         *used = master->id;
     return 0;
+}
+
+int plumb_keyring_token_hash(const plumb_keyring_t *keyring, uint32_t master_id, const char *secret,
+                             size_t length, uint8_t hash[PLUMB_TOKEN_HASH], uint32_t *used,
+                             plumb_err_t *err)
+{
+    return keyed_hash(keyring, master_id, "token   ", secret, length, hash, PLUMB_TOKEN_HASH, used,
+                      err);
+}
+
+int plumb_keyring_tag(const plumb_keyring_t *keyring, uint32_t master_id, const char purpose[9],
+                      const void *data, size_t length, uint8_t tag[PLUMB_TAG], uint32_t *used,
+                      plumb_err_t *err)
+{
+    return keyed_hash(keyring, master_id, purpose, data, length, tag, PLUMB_TAG, used, err);
 }

@@ -51,9 +51,9 @@ PLUMB_LEAD_ATTR(REGION, "region", "region", TEXT, 255, CREATE | UPDATE | FILTER 
                 "from the address if not given")
 PLUMB_LEAD_ATTR(TIMEZONE, "timezone", "timezone", TEXT, 64, CREATE | UPDATE | FILTER | CHANNEL,
                 "from the address if not given")
-PLUMB_LEAD_ATTR(VIEWED, "viewed", "viewed", BOOL, 5, UPDATE | FILTER | SORT, "somebody opened it")
-PLUMB_LEAD_ATTR(PAID, "paid", "paid", BOOL, 5, FILTER | SORT, "its plan covers it")
-PLUMB_LEAD_ATTR(BLOCKED, "blocked", "blocked", BOOL, 5, FILTER | SORT, "the blocklist stops it")
+PLUMB_LEAD_ATTR(VIEWED, "viewed", "viewed", BOOL, 5, UPDATE | FILTER, "somebody opened it")
+PLUMB_LEAD_ATTR(PAID, "paid", "paid", BOOL, 5, FILTER, "its plan covers it")
+PLUMB_LEAD_ATTR(BLOCKED, "blocked", "blocked", BOOL, 5, FILTER, "the blocklist stops it")
 PLUMB_LEAD_ATTR(IS_TEST, "isTest", "is_test", BOOL, 5, CREATE | FILTER | CHANNEL,
                 "goes only where tests are welcome")
 PLUMB_LEAD_ATTR(DUPLICATE_OF, "duplicateOf", "duplicate_of", UUID, 36, FILTER,

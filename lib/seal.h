@@ -91,4 +91,11 @@ int plumb_keyring_token_hash(const plumb_keyring_t *keyring, uint32_t master_id,
                              size_t length, uint8_t hash[PLUMB_TOKEN_HASH], uint32_t *used,
                              plumb_err_t *err);
 
+/* The same for what is handed out and must come back as it was: a tag over `data` under a key that
+ * is derived for `purpose` (8 bytes). */
+#define PLUMB_TAG 16
+int plumb_keyring_tag(const plumb_keyring_t *keyring, uint32_t master_id, const char purpose[9],
+                      const void *data, size_t length, uint8_t tag[PLUMB_TAG], uint32_t *used,
+                      plumb_err_t *err);
+
 #endif

@@ -106,6 +106,14 @@ static const plumb_attr_t blocked_attrs[] = {
 
 /* ---- what became of a lead ---- */
 
+static const char *const integrations[] = {"none",      "pending", "partial",
+                                           "delivered", "failed",  NULL};
+static const plumb_attr_t lead_derived[] = {
+    {"integrationStatus", "", PLUMB_ATTR_WORD, 16, 0, "how its deliveries stand together",
+     integrations},
+    {"integrationData", "", PLUMB_ATTR_JSON, 65536, 0, "remote ids by channel", NULL},
+};
+
 static const char *const states[] = {"pending", "queued",  "held",     "ambiguous", "delivered",
                                      "failed",  "skipped", "canceled", NULL};
 static const char *const verbs[] = {"send", "update", NULL};
@@ -146,7 +154,9 @@ static const plumb_attr_t attempt_attrs[] = {
     {"externalId", "external_id", PLUMB_ATTR_TEXT, 255, 0, "what the service calls it", NULL},
     {"startedAt", "started_at", PLUMB_ATTR_TIME, 24, 0, "by the worker's clock", NULL},
     {"recordedAt", "recorded_at", PLUMB_ATTR_TIME, 24, 0, "by the database's clock", NULL},
-    {"timings", "timings", PLUMB_ATTR_JSON, 1024, 0, "of the last request, in microseconds", NULL},
+};
+static const plumb_attr_t attempt_derived[] = {
+    {"timings", "", PLUMB_ATTR_JSON, 1024, 0, "of the last request, in microseconds", NULL},
     {"exchange", "exchange", PLUMB_ATTR_JSON, 65536, SEALED, "excerpts of request and answer",
      NULL},
 };
@@ -186,33 +196,34 @@ static const api_relation_t delivery_relations[] = {
 
 const api_type_t api_types[API_TYPES] = {
     [API_LEADS] = {API_LEADS, "leads", "/api/v1/leads", "leads", "id", plumb_lead_attrs,
-                   PLUMB_LEAD_ATTRS, ROWS(lead_relations), API_VERSIONED, SCOPE_READ | SCOPE_ADMIN,
-                   SCOPE_WRITE | SCOPE_ADMIN, "project_id", NULL, "deleted_at", "-createdAt"},
+                   PLUMB_LEAD_ATTRS, ROWS(lead_relations), API_VERSIONED | API_TIMED_IDS,
+                   SCOPE_READ | SCOPE_ADMIN, SCOPE_WRITE | SCOPE_ADMIN, "project_id", NULL,
+                   "deleted_at", "-createdAt", ROWS(lead_derived)},
     [API_USERS] = {API_USERS, "users", "/api/v1/users", "users", "id", ROWS(user_attrs),
                    ROWS(user_relations), API_VERSIONED, SCOPE_READ | SCOPE_ADMIN, SCOPE_ADMIN, NULL,
                    "t.id IN (SELECT p.user_id FROM projects p WHERE p.account_id = t.account_id "
                    "AND p.id = @)",
-                   "deleted_at", "-createdAt"},
+                   "deleted_at", "-createdAt", NULL, 0},
     [API_PROJECTS] = {API_PROJECTS, "projects", "/api/v1/projects", "projects", "id",
                       ROWS(project_attrs), ROWS(project_relations), API_VERSIONED,
-                      SCOPE_READ | SCOPE_ADMIN, SCOPE_ADMIN, "id", NULL, "deleted_at",
-                      "-createdAt"},
+                      SCOPE_READ | SCOPE_ADMIN, SCOPE_ADMIN, "id", NULL, "deleted_at", "-createdAt",
+                      NULL, 0},
     [API_QUIZZES] = {API_QUIZZES, "quizzes", "/api/v1/quizzes", "quizzes", "id", ROWS(quiz_attrs),
                      ROWS(quiz_relations), API_VERSIONED, SCOPE_READ | SCOPE_ADMIN, SCOPE_ADMIN,
-                     "project_id", NULL, "deleted_at", "-createdAt"},
+                     "project_id", NULL, "deleted_at", "-createdAt", NULL, 0},
     [API_TOKENS] = {API_TOKENS, "tokens", "/api/v1/tokens", "tokens", "uuid", ROWS(token_attrs),
                     ROWS(token_relations), 0, SCOPE_ADMIN, SCOPE_ADMIN, "project_id", NULL,
-                    "revoked_at", "-createdAt"},
+                    "revoked_at", "-createdAt", NULL, 0},
     [API_BLOCKLIST] = {API_BLOCKLIST, "blocklist", "/api/v1/blocklist", "blocklist", "id",
                        ROWS(blocked_attrs), ROWS(blocked_relations), API_VERSIONED | API_SEALED,
                        SCOPE_READ | SCOPE_ADMIN, SCOPE_WRITE | SCOPE_OPERATE | SCOPE_ADMIN,
-                       "project_id", NULL, NULL, "-createdAt"},
+                       "project_id", NULL, NULL, "-createdAt", NULL, 0},
     [API_DELIVERIES] = {API_DELIVERIES, "deliveries", NULL, "deliveries", "id",
                         ROWS(delivery_attrs), ROWS(delivery_relations), 0, SCOPE_READ | SCOPE_ADMIN,
-                        0, NULL, NULL, NULL, NULL},
+                        0, NULL, NULL, NULL, NULL, NULL, 0},
     [API_ATTEMPTS] = {API_ATTEMPTS, "attempts", NULL, "attempts", "delivery_id",
                       ROWS(attempt_attrs), NULL, 0, 0, SCOPE_READ | SCOPE_ADMIN, 0, NULL, NULL,
-                      NULL, NULL},
+                      NULL, NULL, ROWS(attempt_derived)},
 };
 
 const api_type_t *api_type_find(const char *name, size_t length)
@@ -238,6 +249,27 @@ int api_relation_find(const api_type_t *type, const char *name, size_t length)
             memcmp(type->relations[i].name, name, length) == 0)
             return (int)i;
     return -1;
+}
+
+static int derived_find(const api_type_t *type, const char *name, size_t length)
+{
+    for (size_t i = 0; i < type->derived_count; i++)
+        if (strlen(type->derived[i].name) == length &&
+            memcmp(type->derived[i].name, name, length) == 0)
+            return (int)i;
+    return -1;
+}
+
+int api_bit_find(const api_type_t *type, const char *name, size_t length)
+{
+    int at = api_attr_find(type, name, length);
+    if (at >= 0)
+        return at;
+    at = derived_find(type, name, length);
+    if (at >= 0)
+        return API_BIT_DERIVED + at;
+    at = api_relation_find(type, name, length);
+    return at < 0 ? -1 : API_BIT_RELATION + at;
 }
 
 plumb_seal_place_t api_sealed_place(const api_type_t *type, const plumb_uuid_t *account,

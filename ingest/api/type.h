@@ -8,6 +8,11 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+
+#define API_ATTRS_MAX 48
+#define API_DERIVED_MAX 4
+#define API_RELATIONS_MAX 8
 
 typedef enum api_kind {
     API_LEADS,
@@ -32,7 +37,8 @@ typedef struct api_relation {
 
 enum {
     API_VERSIONED = 1, /* has columns version and updated_at: ETag, If-Match */
-    API_SEALED = 2     /* its SEALED attributes are in column `sealed` */
+    API_SEALED = 2,    /* its SEALED attributes are in column `sealed` */
+    API_TIMED_IDS = 4  /* its id carries createdAt, so that their orders are one */
 };
 
 typedef struct api_type {
@@ -55,9 +61,17 @@ typedef struct api_type {
     const char *bound;
     const char *deleted;      /* column that is set when it is put away; NULL: its row is removed */
     const char *default_sort; /* as a query would say it */
+    /* Attributes that no column holds: only ever answered. */
+    const plumb_attr_t *derived;
+    size_t derived_count;
 } api_type_t;
 
 extern const api_type_t api_types[API_TYPES];
+
+/* Sets of attributes and relations: bits. */
+#define API_BIT_DERIVED 48  /* of its first derived attribute */
+#define API_BIT_RELATION 52 /* of its first relation */
+#define API_BIT(number) (UINT64_C(1) << (number))
 
 /* By JSON:API's type, or NULL. */
 const api_type_t *api_type_find(const char *name, size_t length);
@@ -65,6 +79,9 @@ const api_type_t *api_type_find(const char *name, size_t length);
 /* Its attribute or relation by name; -1: there is none. */
 int api_attr_find(const api_type_t *type, const char *name, size_t length);
 int api_relation_find(const api_type_t *type, const char *name, size_t length);
+
+/* The bit of whatever answers to the name among attributes, derived ones and relations; -1. */
+int api_bit_find(const api_type_t *type, const char *name, size_t length);
 
 /* What binds the frame in column `sealed` of such a row, whose plaintext is the value itself.
  * Leads have places of their own (lib/lead.h). */

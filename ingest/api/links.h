@@ -1,0 +1,12 @@
+/* Links to other pages of a list. */
+#ifndef INGEST_API_LINKS_H
+#define INGEST_API_LINKS_H
+
+#include "../request.h"
+
+/* Append as a JSON string the request's own address, without what says which page is meant, and
+ * with `parameter` (NULL: none), which is `value`. */
+void links_put_page(plumb_buf_t *out, const request_t *request, const char *parameter,
+                    const plumb_buf_t *value);
+
+#endif

@@ -1,0 +1,291 @@
+/* GET of a collection: one page of it, by cursor or by number. */
+#include "list.h"
+
+#include "../handlers.h"
+#include "lead.h"
+#include "links.h"
+
+#include <inttypes.h>
+#include <sodium.h>
+#include <string.h>
+
+#define LIST_MS 5000
+
+/* A page under way. */
+typedef struct page {
+    reading_t *reading;
+    api_selection_t selection;
+    api_position_t from;
+    plumb_buf_t from_text, sql; /* owned */
+    plumb_key_t index_key;
+    plumb_blind_search_t found;
+    bool more;     /* rows beyond those shown, in the direction of reading */
+    int64_t total; /* numbered pages */
+} page_t;
+
+/* ---- what is asked for ---- */
+
+static int find_start(page_t *p, plumb_err_t *err)
+{
+    const api_query_t *q = &p->reading->query;
+    request_t *request = p->reading->request;
+    p->selection.backwards = q->page.before > 0;
+    size_t cursor = p->selection.backwards ? q->page.before : q->page.after;
+    if (cursor == 0)
+        return 0;
+    p->selection.from = &p->from;
+    return api_cursor_read(&p->from, &p->from_text, request->ingest->keyring,
+                           &request->identity.account, q, q->texts.data + cursor, err);
+}
+
+/* Terms are made under the account's index key. */
+static int find_terms(page_t *p, plumb_err_t *err)
+{
+    reading_t *r = p->reading;
+    const api_query_t *q = &r->query;
+    const api_condition_t *search = api_query_condition(q, API_SEARCH, API_ANY);
+    if (r->type->kind != API_LEADS ||
+        (search == NULL && api_query_condition(q, PLUMB_LEAD_PHONE, API_ANY) == NULL &&
+         api_query_condition(q, PLUMB_LEAD_EMAIL, API_ANY) == NULL))
+        return 0;
+    int rc = plumb_vault_index_key(r->request->ingest->vault, r->reader->db,
+                                   &r->request->identity.account, &p->index_key, err);
+    p->selection.index_key = &p->index_key;
+    for (unsigned i = 0; rc == 0 && search != NULL && i < q->value_count; i++)
+        if (q->values[i].condition == (unsigned)(search - q->conditions)) {
+            plumb_blind_search(&p->found, &p->index_key, q->texts.data + q->values[i].at,
+                               q->values[i].length);
+            p->selection.found = &p->found;
+        }
+    return rc;
+}
+
+/* ---- rows ---- */
+
+/* Lists have an index to walk, whatever the planner thinks of how few rows a filter will find. */
+static int tune(reader_t *reader, plumb_err_t *err)
+{
+    int rc = plumb_db_connect(reader->db, LIST_MS, err);
+    if (rc < 0 || reader->tuned == plumb_db_generation(reader->db))
+        return rc;
+    rc = plumb_db_script(reader->db, "SET enable_seqscan = off", LIST_MS, err);
+    if (rc == 0)
+        reader->tuned = plumb_db_generation(reader->db);
+    return rc;
+}
+
+static int run(const page_t *p, const char *name, PGresult **rows, plumb_err_t *err)
+{
+    if (p->sql.failed)
+        return plumb_err_set(err, PLUMB_E_MEMORY, "a list's statement");
+    return plumb_db_query(p->reading->reader->db, name, p->sql.data, p->reading->reader->params,
+                          LIST_MS, rows, err);
+}
+
+static int fetch_rows(page_t *p, plumb_err_t *err)
+{
+    reading_t *r = p->reading;
+    const api_page_t *page = &r->query.page;
+    p->selection.limit = page->size + 1;
+    p->selection.offset = page->paging == API_NUMBERS ? (page->number - 1) * page->size : 0;
+    api_select_page(&p->sql, r->reader->params, &p->selection);
+    int rc = run(p, "a list's page", &r->rows, err);
+    if (rc < 0)
+        return rc;
+    p->more = PQntuples(r->rows) > page->size;
+    r->count = p->more ? (int)page->size : PQntuples(r->rows);
+    return reading_fetch_outcomes(r, err);
+}
+
+static int fetch_total(page_t *p, plumb_err_t *err)
+{
+    PGresult *rows = NULL;
+    if (p->reading->query.page.paging != API_NUMBERS)
+        return 0;
+    api_select_count(&p->sql, p->reading->reader->params, &p->selection);
+    int rc = run(p, "a list's count", &rows, err);
+    if (rc == 0)
+        p->total = plumb_get_int8(rows, 0, 0);
+    PQclear(rows);
+    return rc;
+}
+
+/* ---- links ---- */
+
+static int put_cursor(page_t *p, int row, plumb_buf_t *out, plumb_err_t *err)
+{
+    reading_t *r = p->reading;
+    api_position_t position;
+    api_position_read(&position, &r->query, r->rows, row);
+    plumb_buf_clear(out);
+    return api_cursor_write(out, r->request->ingest->keyring, &r->request->identity.account,
+                            &r->query, &position, err);
+}
+
+/* "prev" or "next" by the cursor of a row that is shown; `there`: is anything beyond it? */
+static int put_cursor_link(page_t *p, plumb_buf_t *out, const char *name, const char *parameter,
+                           bool there, int row, plumb_err_t *err)
+{
+    reading_t *r = p->reading;
+    int rc = 0;
+    api_put_member(out, name);
+    if (!there) {
+        plumb_buf_put(out, "null", 4);
+        return 0;
+    }
+    if (row >= 0) {
+        rc = put_cursor(p, row, &r->cursor, err);
+    } else { /* an empty page: from where it was looked for */
+        plumb_buf_clear(&r->cursor);
+        rc = api_cursor_write(&r->cursor, r->request->ingest->keyring,
+                              &r->request->identity.account, &r->query, &p->from, err);
+    }
+    links_put_page(out, r->request, parameter, &r->cursor);
+    return rc;
+}
+
+static int put_cursor_links(page_t *p, plumb_buf_t *out, plumb_err_t *err)
+{
+    const reading_t *r = p->reading;
+    bool backwards = p->selection.backwards;
+    bool came = p->selection.from != NULL; /* from what lies on the other side */
+    int last = r->count - 1;               /* -1: none is shown */
+    int top = last < 0 ? -1 : backwards ? last : 0, bottom = last < 0 ? -1 : backwards ? 0 : last;
+    api_put_member(out, "first");
+    links_put_page(out, r->request, NULL, NULL);
+    int rc = put_cursor_link(p, out, "prev", "page[before]", backwards ? p->more : came, top, err);
+    if (rc == 0)
+        rc =
+            put_cursor_link(p, out, "next", "page[after]", backwards ? came : p->more, bottom, err);
+    return rc;
+}
+
+static void put_number_link(const page_t *p, plumb_buf_t *out, const char *name, int64_t number,
+                            bool there)
+{
+    plumb_buf_t *text = &p->reading->cursor;
+    api_put_member(out, name);
+    plumb_buf_clear(text);
+    plumb_buf_printf(text, "%" PRId64, number);
+    if (there)
+        links_put_page(out, p->reading->request, "page[number]", text);
+    else
+        plumb_buf_put(out, "null", 4);
+}
+
+static int64_t last_page(const page_t *p)
+{
+    int64_t size = p->reading->query.page.size;
+    return p->total == 0 ? 1 : (p->total + size - 1) / size;
+}
+
+static void put_number_links(const page_t *p, plumb_buf_t *out)
+{
+    int64_t number = p->reading->query.page.number, last = last_page(p);
+    put_number_link(p, out, "first", 1, true);
+    put_number_link(p, out, "prev", number - 1 < last ? number - 1 : last, number > 1);
+    put_number_link(p, out, "next", number + 1, number < last);
+    put_number_link(p, out, "last", last, true);
+}
+
+/* As Laravel JSON:API has it. */
+static void put_number_meta(const page_t *p, plumb_buf_t *out)
+{
+    const api_page_t *page = &p->reading->query.page;
+    int64_t from = (page->number - 1) * page->size + 1;
+    plumb_buf_printf(out, ",\"meta\":{\"page\":{\"currentPage\":%" PRId64, page->number);
+    if (p->reading->count > 0)
+        plumb_buf_printf(out, ",\"from\":%" PRId64 ",\"to\":%" PRId64, from,
+                         from + p->reading->count - 1);
+    else
+        plumb_buf_text(out, ",\"from\":null,\"to\":null");
+    plumb_buf_printf(out,
+                     ",\"lastPage\":%" PRId64 ",\"perPage\":%" PRId64 ",\"total\":%" PRId64 "}}",
+                     last_page(p), page->size, p->total);
+}
+
+/* ---- the document ---- */
+
+static int put_rows(page_t *p, plumb_buf_t *out, plumb_err_t *err)
+{
+    reading_t *r = p->reading;
+    bool with_cursor = r->query.page.paging == API_CURSORS;
+    int rc = 0;
+    plumb_buf_text(out, ",\"data\":[");
+    for (int i = 0; rc == 0 && i < r->count; i++) {
+        int row = p->selection.backwards ? r->count - 1 - i : i;
+        plumb_buf_text(out, i > 0 ? "," : "");
+        if (with_cursor)
+            rc = put_cursor(p, row, &r->cursor, err);
+        if (rc == 0)
+            rc = reading_put(r, out, row, with_cursor ? &r->cursor : NULL, err);
+    }
+    plumb_buf_put(out, "]", 1);
+    return rc;
+}
+
+static int put_document(page_t *p, plumb_err_t *err)
+{
+    reading_t *r = p->reading;
+    plumb_buf_t *out = &r->request->answer.body;
+    int rc = 0;
+    plumb_buf_text(out, "{\"jsonapi\":{\"version\":\"1.1\"},\"links\":{");
+    reading_put_self(r, out);
+    if (r->query.page.paging == API_NUMBERS)
+        put_number_links(p, out);
+    else
+        rc = put_cursor_links(p, out, err);
+    plumb_buf_put(out, "}", 1);
+    if (r->query.page.paging == API_NUMBERS)
+        put_number_meta(p, out);
+    if (rc == 0)
+        rc = put_rows(p, out, err);
+    if (rc == 0)
+        rc = reading_put_included(r, out, err);
+    plumb_buf_put(out, "}", 1);
+    return rc;
+}
+
+/* ---- the answer ---- */
+
+static int make(page_t *p, plumb_err_t *err)
+{
+    int rc = find_terms(p, err);
+    if (rc == 0)
+        rc = tune(p->reading->reader, err);
+    if (rc == 0)
+        rc = fetch_rows(p, err);
+    if (rc == 0)
+        rc = fetch_total(p, err);
+    if (rc == 0)
+        rc = put_document(p, err);
+    return rc;
+}
+
+void list_answer(reading_t *r)
+{
+    request_t *request = r->request;
+    plumb_err_t err = {0};
+    page_t p = {.reading = r, .selection = {.query = &r->query, .who = &request->identity}};
+    int rc = find_start(&p, &err);
+    if (rc == -PLUMB_E_BAD_CURSOR) {
+        answer_problem(request, err.code, SOURCE_PARAMETER,
+                       p.selection.backwards ? "page[before]" : "page[after]", err.text);
+    } else if (rc < 0 || make(&p, &err) < 0) {
+        plumb_buf_clear(&request->answer.body);
+        answer_failure(request, &err);
+    } else {
+        request->answer.status = 200;
+    }
+    sodium_memzero(&p.index_key, sizeof p.index_key);
+    plumb_buf_fini(&p.from_text);
+    plumb_buf_fini(&p.sql);
+}
+
+void api_list(request_t *request)
+{
+    reading_t r;
+    if (reading_begin(&r, request, reading_type(request), API_MAY_LIST))
+        list_answer(&r);
+    reading_end(&r);
+}
