@@ -119,6 +119,11 @@ static check_verdict_t check_geo(request_t *request, const char **reason)
 
 /* ---- turned off ---- */
 
+static bool unverified_allowed(const quiz_settings_t *s)
+{
+    return !s->phone_verification;
+}
+
 static bool repeats_allowed(const quiz_settings_t *s)
 {
     return s->identical_window_seconds == 0;
@@ -153,6 +158,7 @@ static const check_t checks[] = {
     {"shape", NULL, NULL, PLUMB_E_INVALID, false, check_shape},
     {"ownership", NULL, NULL, PLUMB_E_INVALID, true, check_ownership},
     {"normalise", NULL, "normalise", PLUMB_E_INVALID, true, check_normal_forms},
+    {"verification", unverified_allowed, "phoneVerification", PLUMB_E_UNVERIFIED, false, check_verification},
     {"limits", NULL, NULL, PLUMB_E_RATE_LIMITED, false, check_limits},
     {"identical", repeats_allowed, "identical.windowSeconds", PLUMB_OK, false, check_in_commit},
     {"duplicate", duplicates_allowed, "duplicates.policy", PLUMB_E_CONFLICT, false, check_in_commit},

@@ -41,6 +41,10 @@ bool checks_charge(request_t *request);
 /* Give the charge back: it was a repeat. */
 void checks_uncharge(request_t *request);
 
+/* ---- 5: verification (check_verification.c) ---- */
+
+check_verdict_t check_verification(request_t *request, const char **reason);
+
 /* ---- 10: blocklist (check_blocklist.c) ---- */
 
 check_verdict_t check_blocklist(request_t *request, const char **reason);

@@ -14,6 +14,9 @@ void api_related_many(request_t *request);
 void api_lead_deliveries(request_t *request);
 void api_explain(request_t *request);
 
+void verification_post(request_t *request);
+void verification_confirm(request_t *request);
+void verification_get(request_t *request);
 void health_alive(request_t *request);
 void health_ready(request_t *request);
 void health_metrics(request_t *request);

@@ -42,5 +42,6 @@ PLUMB_ERR_CODE(INVALID, "invalid", 422, 1, "Invalid attribute")
 PLUMB_ERR_CODE(UNKNOWN_ATTRIBUTE, "unknown_attribute", 422, 1, "Unknown attribute")
 PLUMB_ERR_CODE(READ_ONLY, "read_only", 422, 1, "Read-only attribute")
 PLUMB_ERR_CODE(IDEMPOTENCY, "idempotency_mismatch", 422, 7, "Idempotency key used for another request")
+PLUMB_ERR_CODE(UNVERIFIED, "phone_not_verified", 422, 1, "Phone not verified")
 PLUMB_ERR_CODE(RATE_LIMITED, "rate_limited", 429, 1, "Too many requests")
 /* clang-format on */
