@@ -72,6 +72,7 @@ void catalog_release(quiz_t *quiz)
         plumb_credential_fini(&quiz->targets[i].credential);
     free(quiz->targets);
     quiz_settings_fini(&quiz->settings);
+    plumb_buf_wipe(&quiz->intake_secret);
     sodium_memzero(&quiz->key, sizeof quiz->key);
     sodium_memzero(&quiz->index_key, sizeof quiz->index_key);
     free(quiz);
@@ -90,6 +91,21 @@ static void mark_overridden(quiz_t *quiz)
     }
 }
 
+/* One that does not open lets nobody in: what is signed with it is refused. */
+static void open_secret(quiz_t *quiz)
+{
+    plumb_buf_t frame = quiz->intake_secret;
+    plumb_seal_place_t place = {"quiz", quiz->account, quiz->id, "intake_secret"};
+    plumb_err_t err = {0};
+    quiz->intake_secret = (plumb_buf_t){0};
+    if (frame.length > 0 && plumb_seal_open(&quiz->intake_secret, &quiz->key, &place, frame.data,
+                                            frame.length, &err) < 0) {
+        plumb_log_event(LOG_ERR, "intake_secret_unusable", "why=\"%s\"", err.text);
+        plumb_buf_clear(&quiz->intake_secret);
+    }
+    plumb_buf_fini(&frame);
+}
+
 static int load_with(catalog_t *c, reader_t *reader, quiz_t *quiz, plumb_err_t *err)
 {
     int rc = store_quiz(reader, quiz, err);
@@ -100,8 +116,10 @@ static int load_with(catalog_t *c, reader_t *reader, quiz_t *quiz, plumb_err_t *
         rc = plumb_vault_index_key(c->vault, reader->db, &quiz->account, &quiz->index_key, err);
     if (rc == 0)
         rc = store_targets(c->store, reader, c->vault, quiz, err);
-    if (rc == 0)
+    if (rc == 0) {
+        open_secret(quiz);
         mark_overridden(quiz);
+    }
     return rc;
 }
 

@@ -27,9 +27,10 @@ typedef struct quiz {
     plumb_uuid_t project, user;
     bool project_active, user_active;
     quiz_settings_t settings;
-    plumb_key_t key;       /* the account's newest */
-    plumb_key_t index_key; /* of the account's blind indexes */
-    target_t *targets;     /* owned */
+    plumb_buf_t intake_secret; /* of signed bodies; empty: none, or it does not open */
+    plumb_key_t key;           /* the account's newest */
+    plumb_key_t index_key;     /* of the account's blind indexes */
+    target_t *targets;         /* owned */
     size_t target_count;
     int64_t loaded_ms;
 } quiz_t;

@@ -25,6 +25,12 @@ static void drop_blocklists(void *cache, const plumb_uuid_t *account)
     blocklists_drop(cache, account);
 }
 
+static void drop_intake_keys(void *cache, const plumb_uuid_t *account)
+{
+    (void)account;
+    intake_keys_drop(cache);
+}
+
 static int hear_changes(ingest_t *in, plumb_err_t *err)
 {
     const changes_cache_t caches[] = {
@@ -32,6 +38,7 @@ static int hear_changes(ingest_t *in, plumb_err_t *err)
         {" quizzes projects users credentials credential_links accounts ", drop_quizzes,
          in->catalog},
         {" blocklist ", drop_blocklists, in->blocklists},
+        {" quizzes accounts ", drop_intake_keys, in->intake_keys},
     };
     return changes_new(&in->changes, in->conf->database, caches, PLUMB_COUNT(caches), err);
 }
@@ -40,6 +47,8 @@ static int open_rest(ingest_t *in, plumb_err_t *err)
 {
     const plumb_conf_t *conf = in->conf;
     int rc = blocklists_new(&in->blocklists, in->readers, conf->ingest_cache, err);
+    if (rc == 0)
+        rc = intake_keys_new(&in->intake_keys, in->readers, conf->ingest_cache, err);
     if (rc == 0)
         rc = hear_changes(in, err);
     if (rc == 0)
@@ -111,6 +120,7 @@ void ingest_close(ingest_t *ingest)
     strangers_destroy(&in->strangers);
     limits_destroy(&in->limits);
     changes_destroy(&in->changes);
+    intake_keys_destroy(&in->intake_keys);
     blocklists_destroy(&in->blocklists);
     catalog_destroy(&in->catalog);
     tokens_destroy(&in->tokens);

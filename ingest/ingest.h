@@ -9,6 +9,7 @@
 #include "committer.h"
 #include "daemon.h"
 #include "handover.h"
+#include "intake_keys.h"
 #include "limit.h"
 #include "link.h"
 #include "readers.h"
@@ -39,6 +40,7 @@ typedef struct ingest {
     tokens_t *tokens;
     catalog_t *catalog;
     blocklists_t *blocklists;
+    intake_keys_t *intake_keys;
     changes_t *changes;
     rates_t rates;
     limits_t *limits;

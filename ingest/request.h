@@ -46,7 +46,8 @@ typedef struct request {
     bool is_head, body_read;
     door_t door;
     const route_t *route;
-    plumb_uuid_t id; /* the path's {id} */
+    plumb_uuid_t id;   /* the path's {id} */
+    plumb_slice_t key; /* the path's {key}, as it is written */
     source_t source;
     identity_t identity;
     charge_t charge;

@@ -22,6 +22,7 @@ static const struct {
     }
     STATUS(201, "Created"),
     STATUS(200, "OK"),
+    STATUS(303, "See Other"),
     STATUS(400, "Bad Request"),
     STATUS(401, "Unauthorized"),
     STATUS(403, "Forbidden"),

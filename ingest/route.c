@@ -45,6 +45,8 @@ static const route_t routes[] = {
     READ("/api/v1/blocklist", api_list),
     READ("/api/v1/blocklist/{id}", api_get),
     READ("/api/v1/blocklist/{id}/project", api_related_one),
+    ROUTE("POST", "/api/v1/intake/{key}", 0, ROUTE_BODY, public_post),
+    ROUTE("OPTIONS", "/api/v1/intake/{key}", 0, 0, public_options),
     ROUTE("POST", "/api/v1/phone-verifications", SCOPE_WRITE | SCOPE_INTAKE | SCOPE_ADMIN,
           ROUTE_JSONAPI | ROUTE_BODY, verification_post),
     ROUTE("GET", "/api/v1/phone-verifications/{id}",
@@ -57,18 +59,19 @@ static const route_t routes[] = {
     ROUTE("GET", "/metrics", 0, 0, health_metrics),
 };
 
-/* Does `path` fit the pattern?  An {id} that is no UUID is simply not there. */
-static bool fits(const char *pattern, const char *path, plumb_uuid_t *id)
+/* Does the route's pattern fit the path?  An {id} that is no UUID is simply not there. */
+static bool fits(request_t *request, const char *pattern)
 {
-    const char *hole = strstr(pattern, "{id}");
+    const char *path = request->door.path, *hole = strchr(pattern, '{');
     if (hole == NULL)
         return strcmp(pattern, path) == 0;
     size_t before = (size_t)(hole - pattern);
     if (strncmp(pattern, path, before) != 0)
         return false;
-    size_t length = strcspn(path + before, "/");
-    return strcmp(hole + strlen("{id}"), path + before + length) == 0 &&
-           plumb_uuid_parse(id, path + before, length);
+    request->key = (plumb_slice_t){path + before, strcspn(path + before, "/")};
+    return strcmp(strchr(hole, '}') + 1, path + before + request->key.length) == 0 &&
+           (hole[1] == 'k' ||
+            plumb_uuid_parse(&request->id, request->key.data, request->key.length));
 }
 
 static void allow_method(char allow[ROUTE_ALLOW], const char *method)
@@ -85,7 +88,7 @@ int route_find(request_t *request, const char *method, char allow[ROUTE_ALLOW], 
     if (request->is_head)
         method = "GET";
     for (size_t i = 0; i < PLUMB_COUNT(routes); i++) {
-        if (!fits(routes[i].path, request->door.path, &request->id))
+        if (!fits(request, routes[i].path))
             continue;
         if (strcmp(routes[i].method, method) == 0) {
             request->route = &routes[i];

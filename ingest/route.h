@@ -11,7 +11,7 @@ enum {
 
 struct route {
     const char *method;
-    const char *path; /* "{id}" stands for a UUID */
+    const char *path; /* "{id}" stands for a UUID, "{key}" for any text */
     unsigned scopes;  /* any of these; 0: no token needed */
     unsigned flags;
     const char *name;   /* in idempotency rows and metrics: "POST /api/v1/leads" */
@@ -19,8 +19,8 @@ struct route {
     void (*handle)(request_t *request);
 };
 
-/* Find the route of request->door.path; its {id} goes to request->id.  NOT_FOUND; METHOD, with the
- * methods served there in `allow`. */
+/* Find the route of request->door.path; its {id} goes to request->id, its {key} to request->key.
+ * NOT_FOUND; METHOD, with the methods served there in `allow`. */
 #define ROUTE_ALLOW 64
 int route_find(request_t *request, const char *method, char allow[ROUTE_ALLOW], plumb_err_t *err);
 

@@ -13,7 +13,7 @@
 
 /* ---- who asks ---- */
 
-static bool limit_stranger(request_t *request)
+bool serve_limit_stranger(request_t *request)
 {
     limit_t limit = {.kind = LIMIT_STRANGER, .rate = request->ingest->rates.stranger};
     limit_state_t state;
@@ -29,16 +29,16 @@ static void refuse_stranger(request_t *request, bool presented, int64_t kept_out
 {
     if (kept_out_ms > 0) {
         answer_kept_out(request, kept_out_ms);
-    } else if (limit_stranger(request)) {
+    } else if (serve_limit_stranger(request)) {
         if (presented)
             strangers_failed(request->ingest->strangers, request->source.address, plumb_mono_ms());
         answer_error(request, PLUMB_E_UNAUTHENTICATED, err->text);
     }
 }
 
-/* True: the token is good for the route.  Whoever guessed too often is asked about in the cache
+/* Whoever guessed too often is asked about in the cache
  * only, so that a busy sender behind the same address goes on while the guesser learns nothing. */
-static bool authenticate(request_t *request)
+bool serve_authenticate(request_t *request, unsigned scopes)
 {
     ingest_t *in = request->ingest;
     plumb_err_t err = {0};
@@ -55,7 +55,7 @@ static bool authenticate(request_t *request)
         answer_failure(request, &err);
         return false;
     }
-    if ((request->identity.scopes & request->route->scopes) == 0) {
+    if ((request->identity.scopes & scopes) == 0) {
         answer_error(request, PLUMB_E_FORBIDDEN, "the token's scopes do not allow this");
         return false;
     }
@@ -183,7 +183,8 @@ void serve(request_t *request, body_clock_t *clock, bool draining)
         refuse_route(request, allow, &err);
     } else if (negotiate(request)) {
         source_find(request);
-        if ((request->route->scopes == 0 || authenticate(request)) && read_body(request, clock))
+        if ((request->route->scopes == 0 || serve_authenticate(request, request->route->scopes)) &&
+            read_body(request, clock))
             handle(request);
     }
 }

@@ -11,4 +11,11 @@ void serve(request_t *request, body_clock_t *clock, bool draining);
 /* Begin the request's trace, or go on with the caller's: also for what civetweb refuses itself. */
 void serve_trace(request_t *request);
 
+/* Charge whoever has no valid token.  False: the answer, 429, is made. */
+bool serve_limit_stranger(request_t *request);
+
+/* True: request->identity is whose token it is, and that has one of `scopes`.  False: the answer is
+ * made. */
+bool serve_authenticate(request_t *request, unsigned scopes);
+
 #endif

@@ -113,7 +113,8 @@ int store_token(reader_t *reader, const char *id, token_row_t *row, plumb_err_t 
 static const plumb_stmt_t select_quiz = {
     .name = "ingest_quiz",
     .params = 2,
-    .sql = "SELECT q.active, p.id, p.active, u.id, u.active, q.settings::text FROM quizzes q "
+    .sql = "SELECT q.active, p.id, p.active, u.id, u.active, q.settings::text, "
+           "q.intake_secret FROM quizzes q "
            "JOIN projects p ON p.account_id = q.account_id AND p.id = q.project_id "
            "JOIN users u ON u.account_id = p.account_id AND u.id = p.user_id "
            "WHERE q.account_id = $1 AND q.id = $2 AND q.deleted_at IS NULL"};
@@ -141,6 +142,7 @@ int store_quiz(reader_t *reader, quiz_t *quiz, plumb_err_t *err)
         quiz->user_active = plumb_get_bool(r, 0, 4);
         quiz_settings_parse(&quiz->settings, plumb_get_text(r, 0, 5), plumb_get_length(r, 0, 5),
                             log_setting, quiz);
+        plumb_buf_put(&quiz->intake_secret, plumb_get_text(r, 0, 6), plumb_get_length(r, 0, 6));
     }
     PQclear(r);
     return rc;
@@ -258,8 +260,8 @@ static const plumb_uuid_t *bound_of(const identity_t *who)
     return plumb_uuid_is_nil(&who->project) ? NULL : &who->project;
 }
 
-int store_one(const store_t *store, reader_t *reader, const api_type_t *type,
-              const identity_t *who, const plumb_uuid_t *id, PGresult **r, plumb_err_t *err)
+int store_one(const store_t *store, reader_t *reader, const api_type_t *type, const identity_t *who,
+              const plumb_uuid_t *id, PGresult **r, plumb_err_t *err)
 {
     plumb_params_clear(reader->params);
     plumb_param_uuid(reader->params, &who->account);

@@ -50,8 +50,8 @@ int store_forget_answer(reader_t *reader, const plumb_uuid_t *account, const cha
 /* ---- resources; results are the caller's (PQclear), rows as ingest/api/select.h has them ---- */
 
 /* What `who` may see and was not put away. */
-int store_one(const store_t *store, reader_t *reader, const api_type_t *type,
-              const identity_t *who, const plumb_uuid_t *id, PGresult **r, plumb_err_t *err);
+int store_one(const store_t *store, reader_t *reader, const api_type_t *type, const identity_t *who,
+              const plumb_uuid_t *id, PGresult **r, plumb_err_t *err);
 int store_some(const store_t *store, reader_t *reader, const api_type_t *type,
                const identity_t *who, const plumb_uuid_t *ids, size_t count, PGresult **r,
                plumb_err_t *err);
