@@ -100,8 +100,8 @@ static int check_development(const plumb_conf_t *conf, plumb_err_t *err)
     return plumb_err_set(err, PLUMB_E_CONFIG, "%s: only with development = true", key);
 }
 
-/* A heartbeat must come more often than its loss is declared, and a worker that was cut off must
- * stop before its work is given away. */
+/* A heartbeat must come more often than its loss is declared, a worker that was cut off must stop
+ * before its work is given away, and a replaced key must outlive the memory of daemons. */
 static int check_times(const plumb_conf_t *conf, plumb_err_t *err)
 {
     const struct {
@@ -111,6 +111,7 @@ static int check_times(const plumb_conf_t *conf, plumb_err_t *err)
         {"worker.ping_every", "worker.fence", conf->ping_every, conf->fence},
         {"worker.fence", "broker.worker_dead", conf->fence, conf->worker_dead},
         {"broker.beacon_every", "broker.epoch_dead", conf->beacon_every, conf->epoch_dead},
+        {"ingest.cache and 15s", "keys.linger", conf->ingest_cache + 15000, conf->keys_linger},
     };
     for (size_t i = 0; i < PLUMB_COUNT(pairs); i++)
         if (pairs[i].shorter_ms >= pairs[i].longer_ms)

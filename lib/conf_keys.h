@@ -79,5 +79,7 @@ PLUMB_CONF_MS(census_wait, "tracker.census_wait", 3000, 50, 60000, "after an epo
 PLUMB_CONF_TEXT(retry_schedule, "retry.schedule", "10s,1m,5m,15m,1h,3h,6h,12h,24h", "waits between tries (CRM, marketing, webhooks)")
 PLUMB_CONF_TEXT(retry_schedule_mail, "retry.schedule_mail", "10s,1m,5m,30m,2h", "waits between tries (messengers and mail)")
 PLUMB_CONF_INT(retry_jitter, "retry.jitter", 20, 0, 100, "percent added at random to each wait")
+PLUMB_CONF_MS(keys_linger, "keys.linger", 600000, 20000, 604800000, "a replaced account key stays so long, for daemons that have it in memory")
+PLUMB_CONF_MS(retention_deleted, "retention.deleted", 2592000000, 1000, 315360000000, "a lead that was deleted so long ago is erased")
 PLUMB_CONF_MS(delivery_deadline, "delivery.deadline", 604800000, 1000, 31536000000, "a delivery still waiting after this fails")
 /* clang-format on */

@@ -67,3 +67,5 @@ PLUMB_LEAD_ATTR(CREATED_AT, "createdAt", "created_at", TIME, 24, FILTER | SORT |
 PLUMB_LEAD_ATTR(UPDATED_AT, "updatedAt", "updated_at", TIME, 24, FILTER | SORT | CHANNEL,
                 "when it was last changed")
 PLUMB_LEAD_ATTR(DELETED_AT, "deletedAt", "deleted_at", TIME, 24, FILTER, "when it was put away")
+PLUMB_LEAD_ATTR(ERASED_AT, "erasedAt", "erased_at", TIME, 24, FILTER,
+                "when what tells of the person was destroyed")

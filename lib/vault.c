@@ -10,9 +10,9 @@
 #include <string.h>
 
 #define SETS 64
-#define WAYS 8         /* keys of one account share a set with those of others */
-#define KEPT_MS 600000 /* then a key is read again: it may have been destroyed */
-#define NEWEST_MS 60000
+#define WAYS 8          /* keys of one account share a set with those of others */
+#define KEPT_MS 600000  /* then a key is read again: it may have been destroyed */
+#define NEWEST_MS 10000 /* keys.linger must be longer, with ingest.cache on top */
 #define STATEMENT_MS 5000
 
 /* A key that was unwrapped. */

@@ -11,8 +11,8 @@ typedef struct plumb_vault plumb_vault_t;
 int plumb_vault_new(plumb_vault_t **ret, const plumb_keyring_t *keyring, plumb_err_t *err);
 void plumb_vault_destroy(plumb_vault_t **vault);
 
-/* The account's key `key_id` (0: its newest, looked up again after a minute), through `db` when not
- * yet known. KEY: the account has no such key.  Thread-safe; `db` is the calling thread's. */
+/* The account's key `key_id` (0: its newest, looked up again after ten seconds), through `db` when
+ * not yet known. KEY: the account has no such key.  Thread-safe; `db` is the calling thread's. */
 int plumb_vault_key(plumb_vault_t *vault, plumb_db_t *db, const plumb_uuid_t *account,
                     uint32_t key_id, plumb_key_t *key, plumb_err_t *err);
 

@@ -121,9 +121,9 @@ static void newest_is_the_highest(void **state)
     plumb_uuid_t account = store_account(s);
     plumb_key_t first = key_of(s->vault, s->db, &account, 0);
     plumb_key_t second = add_key(s, &account, 2), third = add_key(s, &account, 10);
-    plumb_key_t still = key_of(s->vault, NULL, &account, 0); /* for a minute */
+    plumb_key_t still = key_of(s->vault, NULL, &account, 0); /* for ten seconds */
     same_key(&still, &first);
-    plumb_vault_t *other = fresh_vault(s); /* as after that minute */
+    plumb_vault_t *other = fresh_vault(s); /* as after that time */
     plumb_key_t old = key_of(other, s->db, &account, 2);
     plumb_key_t newest = key_of(other, s->db, &account, 0);
     plumb_key_t oldest = key_of(other, s->db, &account, 1);

@@ -227,9 +227,11 @@ static void catch_up(tracker_t *t)
 /* ---- work ---- */
 
 static int (*const parts[PARTS])(tracker_t *, plumb_err_t *) = {
-    [PART_RESULTS] = results_flush,  [PART_BROKERS] = brokers_work, [PART_LOST] = lost_work,
-    [PART_SWEEP] = sweep_work,       [PART_FEEDER] = feeder_work,   [PART_AUDIT] = audit_work,
-    [PART_CHANNELS] = channels_work, [PART_UPKEEP] = upkeep_work};
+    [PART_RESULTS] = results_flush,  [PART_BROKERS] = brokers_work,
+    [PART_LOST] = lost_work,         [PART_SWEEP] = sweep_work,
+    [PART_FEEDER] = feeder_work,     [PART_AUDIT] = audit_work,
+    [PART_CHANNELS] = channels_work, [PART_UPKEEP] = upkeep_work,
+    [PART_ROTATION] = rotation_work};
 
 /* What failed waits longer each time; the others go on without it. */
 static void part_failed(tracker_t *t, part_state_t *part, const plumb_err_t *err)
@@ -295,6 +297,8 @@ static int64_t due_ms(const tracker_t *t, part_t part)
         return t->feeder.look_ms;
     case PART_AUDIT:
         return audit_next_ms(&t->audit);
+    case PART_ROTATION:
+        return t->rotation.at_ms;
     case PART_CHANNELS:
         return t->channels.count > 0 ? 0 : INT64_MAX;
     case PART_UPKEEP: /* for all but the counters each turn will do */

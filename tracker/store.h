@@ -250,7 +250,13 @@ typedef struct channel_write {
 int store_channel(store_t *s, const channel_write_t *channel, plumb_err_t *err);
 
 /* Work that one tracker does for all: true until store_unlock or the connection ends. */
-typedef enum store_lock { LOCK_UPKEEP = 1, LOCK_AUDIT, LOCK_SWEEP, LOCK_COUNTERS } store_lock_t;
+typedef enum store_lock {
+    LOCK_UPKEEP = 1,
+    LOCK_AUDIT,
+    LOCK_SWEEP,
+    LOCK_COUNTERS,
+    LOCK_KEYS
+} store_lock_t;
 int store_try_lock(store_t *s, store_lock_t lock, bool *got, plumb_err_t *err);
 int store_unlock(store_t *s, store_lock_t lock, plumb_err_t *err);
 
@@ -259,6 +265,8 @@ int store_make_partitions(store_t *s, plumb_err_t *err);
 /* One page of deleting what is past its time; `more` when the page was full. */
 int store_prune_idempotency(store_t *s, int64_t life_ms, int limit, bool *more, plumb_err_t *err);
 int store_prune_epochs(store_t *s, plumb_err_t *err);
+/* Leads that were deleted more than `life_ms` ago: `erased` of them now are. */
+int store_erase_deleted(store_t *s, int64_t life_ms, int limit, int64_t *erased, plumb_err_t *err);
 
 /* Where the walk that drops old exchanges stands; zeroes begin it. */
 typedef struct attempt_cursor {

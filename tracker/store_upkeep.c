@@ -170,6 +170,27 @@ int store_prune_epochs(store_t *s, plumb_err_t *err)
     return store_run(s, &prune_epochs, NULL, err);
 }
 
+static const plumb_stmt_t erase_deleted = {
+    .name = "tracker_erase_deleted",
+    .params = 2,
+    .sql = "SELECT count(*) FROM (SELECT account_id, array_agg(id) AS ids FROM (SELECT account_id, "
+           "id FROM leads WHERE deleted_at < now() - $1 * interval '1 millisecond' "
+           "AND deleted_at IS NOT NULL AND erased_at IS NULL ORDER BY deleted_at LIMIT $2) o "
+           "GROUP BY account_id) p CROSS JOIN LATERAL plumb_erase_leads(p.account_id, p.ids, "
+           "'plumb')"};
+
+int store_erase_deleted(store_t *s, int64_t life_ms, int limit, int64_t *erased, plumb_err_t *err)
+{
+    PGresult *r = NULL;
+    plumb_params_clear(s->p);
+    plumb_param_int8(s->p, life_ms);
+    plumb_param_int8(s->p, limit);
+    int rc = store_run(s, &erase_deleted, &r, err);
+    *erased = rc == 0 ? plumb_get_int8(r, 0, 0) : 0;
+    PQclear(r);
+    return rc;
+}
+
 /* A walk by key over the attempts of deliveries old enough. */
 static const plumb_stmt_t prune_exchanges = {
     .name = "tracker_prune_exchanges",

@@ -14,6 +14,7 @@
 #include "policy.h"
 #include "recall.h"
 #include "results.h"
+#include "rotation.h"
 #include "store.h"
 #include "sweep.h"
 #include "upkeep.h"
@@ -30,6 +31,7 @@ typedef enum part {
     PART_AUDIT,
     PART_CHANNELS,
     PART_UPKEEP,
+    PART_ROTATION,
     PARTS
 } part_t;
 
@@ -56,6 +58,7 @@ struct tracker {
     recall_t recall;
     channels_t channels;
     upkeep_t upkeep;
+    rotation_t rotation;
     int64_t now_ms; /* monotonic, of this turn of the loop */
     bool stopping;
     bool database;          /* there is a connection */

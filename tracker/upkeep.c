@@ -11,6 +11,7 @@
 #define PRUNE_EVERY_MS 600000
 #define PRUNE_PAGE_MS 1000 /* between two pages while there are more */
 #define PRUNE_PAGE 500
+#define ERASE_PAGE 100
 #define AGAIN_MS 600000 /* what could not be done is tried again */
 #define GAUGES_EVERY_MS 60000
 #define GAUGES_SHARE 100 /* counting takes at most one part in so many of the time */
@@ -80,6 +81,16 @@ static int make_partitions(tracker_t *t, plumb_err_t *err)
     return rc;
 }
 
+static int erase_deleted(tracker_t *t, bool *more, plumb_err_t *err)
+{
+    int64_t erased = 0;
+    int rc = store_erase_deleted(&t->store, t->conf->retention_deleted, ERASE_PAGE, &erased, err);
+    *more = *more || erased == ERASE_PAGE;
+    if (erased > 0)
+        plumb_log_event(LOG_NOTICE, "leads_erased", "count=%lld", (long long)erased);
+    return tolerate("erase_deleted", rc, err);
+}
+
 static int prune(tracker_t *t, plumb_err_t *err)
 {
     upkeep_t *u = &t->upkeep;
@@ -94,6 +105,8 @@ static int prune(tracker_t *t, plumb_err_t *err)
                       err);
         u->walking = !end;
     }
+    if (rc == 0)
+        rc = erase_deleted(t, &more, err);
     u->prune_ms = t->now_ms + (more || u->walking ? PRUNE_PAGE_MS : PRUNE_EVERY_MS);
     return rc;
 }

@@ -9,8 +9,8 @@ typedef struct tracker tracker_t;
 
 typedef struct upkeep {
     int64_t partitions_ms, prune_ms, gauges_ms, counters_ms; /* next time of each */
-    attempt_cursor_t attempts;                  /* of the walk that drops exchanges */
-    bool walking;                               /* pages of it are left */
+    attempt_cursor_t attempts;                               /* of the walk that drops exchanges */
+    bool walking;                                            /* pages of it are left */
 } upkeep_t;
 
 void upkeep_init(upkeep_t *u, int64_t now_ms);

@@ -37,6 +37,13 @@ int upkeep_work(tracker_t *t, plumb_err_t *err)
     return 0;
 }
 
+int rotation_work(tracker_t *t, plumb_err_t *err)
+{
+    (void)err;
+    t->rotation.at_ms = INT64_MAX; /* never: keys are not simulated */
+    return 0;
+}
+
 /* ---- life ---- */
 
 static const plumb_conf_t *conf(void)
