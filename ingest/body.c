@@ -219,6 +219,17 @@ int body_read(body_clock_t *clock, unsigned slot, struct mg_connection *conn, co
     return rc;
 }
 
+int body_piece(body_clock_t *clock, unsigned slot, struct mg_connection *conn, char *out,
+               size_t size, plumb_err_t *err)
+{
+    watch(clock, slot, mg_get_request_info(conn), clock->time_ms);
+    int n = mg_read(conn, out, size);
+    if (!unwatch(clock, slot))
+        return plumb_err_set(err, PLUMB_E_BAD_REQUEST, "no more of the body came within %d s",
+                             (int)(clock->time_ms / 1000));
+    return n < 0 ? plumb_err_set(err, PLUMB_E_BAD_REQUEST, "malformed chunk") : n;
+}
+
 void body_drain(body_clock_t *clock, unsigned slot, struct mg_connection *conn)
 {
     char piece[4096];

@@ -20,6 +20,11 @@ void body_clock_destroy(body_clock_t **clock);
 int body_read(body_clock_t *clock, unsigned slot, struct mg_connection *conn, const door_t *door,
               size_t max, plumb_buf_t *out, plumb_err_t *err);
 
+/* Read the next bytes of a body that is taken as it comes, at most `size`, within the time of a
+ * whole body.  Returns how many, 0 at the end.  BAD_REQUEST: malformed, cut short, or too slow. */
+int body_piece(body_clock_t *clock, unsigned slot, struct mg_connection *conn, char *out,
+               size_t size, plumb_err_t *err);
+
 /* Read and throw away for a short while what a refused client still sends: closing before it has
  * read our answer would make the system reset the connection. */
 void body_drain(body_clock_t *clock, unsigned slot, struct mg_connection *conn);

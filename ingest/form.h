@@ -48,7 +48,7 @@ bool form_is_filled(const form_t *form, const char *name);
 
 /* Whom the lead is for, and what is known without the form. */
 typedef struct form_frame {
-    const plumb_uuid_t *user, *project, *quiz;
+    const plumb_uuid_t *user, *project, *quiz; /* `quiz` NULL: the fields say all three */
     const char *address;  /* instead of the form's ipAddress; NULL: the form may say it */
     const char *honeypot; /* a field that is left out; NULL: none */
 } form_frame_t;

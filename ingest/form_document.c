@@ -66,8 +66,9 @@ static void put_typed(plumb_buf_t *out, const form_field_t *field, const plumb_a
 /* What the frame says is not the form's to say. */
 static bool is_framed(const form_frame_t *frame, const plumb_attr_t *attr)
 {
-    return strcmp(attr->name, "userId") == 0 || strcmp(attr->name, "projectId") == 0 ||
-           strcmp(attr->name, "quizId") == 0 ||
+    return (frame->quiz != NULL &&
+            (strcmp(attr->name, "userId") == 0 || strcmp(attr->name, "projectId") == 0 ||
+             strcmp(attr->name, "quizId") == 0)) ||
            (frame->address != NULL && strcmp(attr->name, "ipAddress") == 0);
 }
 
@@ -163,18 +164,26 @@ static void put_data(form_t *form, plumb_buf_t *out)
     plumb_json_fini(&json);
 }
 
-void form_document(form_t *form, const form_frame_t *frame, plumb_buf_t *out)
+static void put_owners(const form_frame_t *frame, plumb_buf_t *out)
 {
     char user[PLUMB_UUID_TEXT], project[PLUMB_UUID_TEXT], quiz[PLUMB_UUID_TEXT];
-    plumb_buf_clear(out);
-    plumb_buf_printf(out,
-                     "{\"data\":{\"type\":\"leads\",\"attributes\":{\"userId\":\"%s\","
-                     "\"projectId\":\"%s\",\"quizId\":\"%s\"",
+    plumb_buf_printf(out, ",\"userId\":\"%s\",\"projectId\":\"%s\",\"quizId\":\"%s\"",
                      plumb_uuid_text(frame->user, user), plumb_uuid_text(frame->project, project),
                      plumb_uuid_text(frame->quiz, quiz));
+}
+
+void form_document(form_t *form, const form_frame_t *frame, plumb_buf_t *out)
+{
+    plumb_buf_clear(out);
+    plumb_buf_text(out, "{\"data\":{\"type\":\"leads\",\"attributes\":{");
+    size_t begin = out->length;
+    if (frame->quiz != NULL)
+        put_owners(frame, out);
     if (frame->address != NULL)
         plumb_buf_printf(out, ",\"ipAddress\":\"%s\"", frame->address);
     put_attributes(form, frame, out);
     put_data(form, out);
     plumb_buf_text(out, "}}}");
+    if (!out->failed)
+        out->data[begin] = ' '; /* the comma of the first, whichever that is */
 }

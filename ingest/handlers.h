@@ -14,6 +14,7 @@ void api_related_many(request_t *request);
 void api_lead_deliveries(request_t *request);
 void api_explain(request_t *request);
 
+void bulk_post(request_t *request);
 void public_post(request_t *request);
 void public_options(request_t *request);
 void verification_post(request_t *request);

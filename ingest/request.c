@@ -41,25 +41,32 @@ void request_destroy(request_t **request)
     *request = NULL;
 }
 
-void request_begin(request_t *request, struct mg_connection *conn)
+void request_again(request_t *request)
 {
-    request->conn = conn;
-    request->info = mg_get_request_info(conn);
-    request->began_us = plumb_mono_us();
-    request->route = NULL;
+    catalog_release(request->quiz);
     request->quiz = NULL;
-    request->is_head = request->body_read = request->is_hashed = false;
-    request->blocked = request->is_blinded = false;
+    request->is_hashed = request->blocked = request->is_blinded = false;
     request->verification = (plumb_uuid_t){{0}};
-    request->identity = (identity_t){.scopes = 0};
     request->charge.count = 0;
-    request->source = (source_t){{0}};
     request->answer.status = 0;
     request->answer.type = NULL;
     request->answer.closes = false;
     plumb_buf_clear(&request->answer.headers);
     plumb_buf_clear(&request->answer.body);
     problems_clear(&request->problems);
+}
+
+void request_begin(request_t *request, struct mg_connection *conn)
+{
+    request->conn = conn;
+    request->info = mg_get_request_info(conn);
+    request->began_us = plumb_mono_us();
+    request->route = NULL;
+    request->is_head = request->body_read = false;
+    request->identity = (identity_t){.scopes = 0};
+    request->source = (source_t){{0}};
+    request->quiz = NULL;
+    request_again(request);
 }
 
 void request_end(request_t *request)

@@ -4,6 +4,7 @@
 #define INGEST_REQUEST_H
 
 #include "blind.h"
+#include "body.h"
 #include "committer.h"
 #include "document.h"
 #include "door.h"
@@ -41,7 +42,8 @@ typedef struct request {
     ingest_t *ingest;
     struct mg_connection *conn;
     const struct mg_request_info *info;
-    unsigned slot; /* the thread's, in the body clock */
+    unsigned slot;       /* the thread's, in the body clock */
+    body_clock_t *clock; /* the server's */
     int64_t began_us;
     bool is_head, body_read;
     door_t door;
@@ -82,6 +84,8 @@ void request_destroy(request_t **request);
 
 /* Make ready for the next request. */
 void request_begin(request_t *request, struct mg_connection *conn);
+/* Make ready for another lead, and another answer, of the same request. */
+void request_again(request_t *request);
 /* Let go of what belongs to this request only; buffers that grew large are wiped and released. */
 void request_end(request_t *request);
 

@@ -45,6 +45,7 @@ static const route_t routes[] = {
     READ("/api/v1/blocklist", api_list),
     READ("/api/v1/blocklist/{id}", api_get),
     READ("/api/v1/blocklist/{id}/project", api_related_one),
+    ROUTE("POST", "/api/v1/leads/bulk", SCOPE_WRITE | SCOPE_INTAKE | SCOPE_ADMIN, 0, bulk_post),
     ROUTE("POST", "/api/v1/intake/{key}", 0, ROUTE_BODY, public_post),
     ROUTE("OPTIONS", "/api/v1/intake/{key}", 0, 0, public_options),
     ROUTE("POST", "/api/v1/phone-verifications", SCOPE_WRITE | SCOPE_INTAKE | SCOPE_ADMIN,

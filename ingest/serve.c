@@ -106,8 +106,7 @@ static bool negotiate(request_t *request)
 
 /* ---- the body ---- */
 
-/* A client that waits for "100 Continue" gets it once nothing else stands against its request. */
-static bool let_continue(request_t *request)
+bool serve_let_continue(request_t *request)
 {
     static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
     if (request->door.expect == NULL)
@@ -124,7 +123,7 @@ static bool read_body(request_t *request, body_clock_t *clock)
     plumb_err_t err = {0};
     if ((request->route->flags & ROUTE_BODY) == 0)
         return true;
-    if (!let_continue(request))
+    if (!serve_let_continue(request))
         return false;
     int rc = body_read(clock, request->slot, request->conn, &request->door,
                        (size_t)request->ingest->conf->ingest_body, &request->body, &err);
@@ -171,6 +170,7 @@ void serve(request_t *request, body_clock_t *clock, bool draining)
     const struct mg_request_info *info = request->info;
     plumb_err_t err = {0};
     char allow[ROUTE_ALLOW];
+    request->clock = clock;
     int rc = door_check(&request->door, info, request->ingest->conf->ingest_hosts, &err);
     serve_trace(request);
     if (rc < 0) {

@@ -18,4 +18,8 @@ bool serve_limit_stranger(request_t *request);
  * made. */
 bool serve_authenticate(request_t *request, unsigned scopes);
 
+/* A client that waits for "100 Continue" gets it: nothing else stands against its request.  False:
+ * the answer is made, or the client is gone. */
+bool serve_let_continue(request_t *request);
+
 #endif
