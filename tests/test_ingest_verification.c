@@ -2,6 +2,7 @@
 #include "api_world.h"
 #include "count.h"
 
+#include <pthread.h>
 #include <sodium.h>
 
 #define PATH "/api/v1/phone-verifications"
@@ -186,6 +187,43 @@ static void bounds_codes(void **state)
     }
 }
 
+typedef struct asker {
+    const world_t *w;
+    pthread_t thread;
+    char attributes[96];
+    int status;
+} asker_t;
+
+static void *ask_main(void *self)
+{
+    asker_t *a = self;
+    a->status = status_of(ask_code(a->w, a->w->account->token, a->attributes));
+    return NULL;
+}
+
+/* However many ask at once, a phone gets three. */
+static void races(void **state)
+{
+    enum { ASKERS = 12 };
+    asker_t askers[ASKERS];
+    unsigned made = 0;
+    forget(*state);
+    for (int i = 0; i < ASKERS; i++) {
+        askers[i].w = *state;
+        snprintf(askers[i].attributes, sizeof askers[i].attributes,
+                 "\"phone\":\"+79001234567\",\"fingerprint\":\"r%d\"", i);
+        assert_int_equal(pthread_create(&askers[i].thread, NULL, ask_main, &askers[i]), 0);
+    }
+    for (int i = 0; i < ASKERS; i++) {
+        pthread_join(askers[i].thread, NULL);
+        assert_true(askers[i].status == 201 || askers[i].status == 429);
+        made += askers[i].status == 201;
+    }
+    assert_int_equal(made, 3);
+    assert_int_equal(
+        account_count(((world_t *)*state)->account, "SELECT count(*) FROM phone_verifications"), 3);
+}
+
 /* What a public token says of its client is not believed. */
 static void believes_no_public_token(void **state)
 {
@@ -269,9 +307,13 @@ static void covers_leads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(confirms),     cmocka_unit_test(bounds_tries),
-        cmocka_unit_test(bounds_codes), cmocka_unit_test(believes_no_public_token),
-        cmocka_unit_test(refuses),      cmocka_unit_test(covers_leads),
+        cmocka_unit_test(confirms),
+        cmocka_unit_test(bounds_tries),
+        cmocka_unit_test(bounds_codes),
+        cmocka_unit_test(races),
+        cmocka_unit_test(believes_no_public_token),
+        cmocka_unit_test(refuses),
+        cmocka_unit_test(covers_leads),
     };
     pg_conninfo();
     return cmocka_run_group_tests(tests, setup, world_teardown);
