@@ -172,6 +172,17 @@ static int condition_of(api_query_t *q, int attr, api_op_t op)
     return (int)q->condition_count++;
 }
 
+/* Is the value that begins at `start` among the condition's already? */
+static bool is_repeated(const api_query_t *q, int condition, size_t start)
+{
+    size_t length = q->texts.length - start;
+    for (unsigned i = 0; i < q->value_count; i++)
+        if (q->values[i].condition == (unsigned)condition && q->values[i].length == length &&
+            memcmp(q->texts.data + q->values[i].at, q->texts.data + start, length) == 0)
+            return true;
+    return false;
+}
+
 static bool add_value(api_query_t *q, int attr, api_op_t op, const char *value, size_t length)
 {
     int at = condition_of(q, attr, op);
@@ -185,6 +196,10 @@ static bool add_value(api_query_t *q, int attr, api_op_t op, const char *value, 
     size_t start = q->texts.length;
     if (!api_value_read(q, attr_of(q, attr), value, length))
         return false;
+    if (is_repeated(q, at, start)) {
+        q->texts.length = start;
+        return true;
+    }
     q->values[q->value_count++] = (api_value_t){(unsigned)at, start, q->texts.length - start};
     q->conditions[at].count++;
     plumb_buf_put(&q->texts, "", 1);

@@ -11,22 +11,7 @@ static bool names_page(const char *query)
             strcmp(p.name, "page[number]") == 0);
 }
 
-/* Brackets are escaped, as strict readers of addresses want them. */
-static void put_parameter(plumb_buf_t *out, const char *name, const plumb_buf_t *value)
-{
-    for (; *name != '\0'; name++)
-        if (*name == '[')
-            plumb_buf_text(out, "%5B");
-        else if (*name == ']')
-            plumb_buf_text(out, "%5D");
-        else
-            plumb_buf_put(out, name, 1);
-    plumb_buf_put(out, "=", 1);
-    plumb_buf_put(out, value->data, value->length);
-}
-
-void links_put_page(plumb_buf_t *out, const request_t *request, const char *parameter,
-                    const plumb_buf_t *value)
+void links_put_page(plumb_buf_t *out, const request_t *request, const char *page)
 {
     plumb_buf_t link = {0};
     char sign = '?';
@@ -40,9 +25,9 @@ void links_put_page(plumb_buf_t *out, const request_t *request, const char *para
         }
         at += length + (at[length] == '&');
     }
-    if (parameter != NULL) {
+    if (*page != '\0') {
         plumb_buf_put(&link, &sign, 1);
-        put_parameter(&link, parameter, value);
+        plumb_buf_text(&link, page);
     }
     plumb_buf_json(out, link.data, link.length);
     plumb_buf_fini(&link);

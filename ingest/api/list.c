@@ -122,25 +122,27 @@ static int put_cursor(page_t *p, int row, plumb_buf_t *out, plumb_err_t *err)
                             &r->query, &position, err);
 }
 
-/* "prev" or "next" by the cursor of a row that is shown; `there`: is anything beyond it? */
-static int put_cursor_link(page_t *p, plumb_buf_t *out, const char *name, const char *parameter,
+/* "prev" or "next" by the cursor of a row that is shown (-1: the page is empty, so from where it
+ * was looked for); `there`: is anything beyond it?  `page` is "page%5Bafter%5D=" or so; brackets
+ * are escaped as strict readers of addresses want them. */
+static int put_cursor_link(page_t *p, plumb_buf_t *out, const char *name, const char *page,
                            bool there, int row, plumb_err_t *err)
 {
     reading_t *r = p->reading;
-    int rc = 0;
+    api_position_t position = p->from;
     api_put_member(out, name);
     if (!there) {
         plumb_buf_put(out, "null", 4);
         return 0;
     }
-    if (row >= 0) {
-        rc = put_cursor(p, row, &r->cursor, err);
-    } else { /* an empty page: from where it was looked for */
-        plumb_buf_clear(&r->cursor);
-        rc = api_cursor_write(&r->cursor, r->request->ingest->keyring,
-                              &r->request->identity.account, &r->query, &p->from, err);
-    }
-    links_put_page(out, r->request, parameter, &r->cursor);
+    if (row >= 0)
+        api_position_read(&position, &r->query, r->rows, row);
+    plumb_buf_clear(&r->cursor);
+    plumb_buf_text(&r->cursor, page);
+    int rc = api_cursor_write(&r->cursor, r->request->ingest->keyring,
+                              &r->request->identity.account, &r->query, &position, err);
+    if (rc == 0)
+        links_put_page(out, r->request, r->cursor.data);
     return rc;
 }
 
@@ -152,11 +154,12 @@ static int put_cursor_links(page_t *p, plumb_buf_t *out, plumb_err_t *err)
     int last = r->count - 1;               /* -1: none is shown */
     int top = last < 0 ? -1 : backwards ? last : 0, bottom = last < 0 ? -1 : backwards ? 0 : last;
     api_put_member(out, "first");
-    links_put_page(out, r->request, NULL, NULL);
-    int rc = put_cursor_link(p, out, "prev", "page[before]", backwards ? p->more : came, top, err);
+    links_put_page(out, r->request, "");
+    int rc =
+        put_cursor_link(p, out, "prev", "page%5Bbefore%5D=", backwards ? p->more : came, top, err);
     if (rc == 0)
-        rc =
-            put_cursor_link(p, out, "next", "page[after]", backwards ? came : p->more, bottom, err);
+        rc = put_cursor_link(p, out, "next", "page%5Bafter%5D=", backwards ? came : p->more, bottom,
+                             err);
     return rc;
 }
 
@@ -166,9 +169,9 @@ static void put_number_link(const page_t *p, plumb_buf_t *out, const char *name,
     plumb_buf_t *text = &p->reading->cursor;
     api_put_member(out, name);
     plumb_buf_clear(text);
-    plumb_buf_printf(text, "%" PRId64, number);
+    plumb_buf_printf(text, "page%%5Bnumber%%5D=%" PRId64, number);
     if (there)
-        links_put_page(out, p->reading->request, "page[number]", text);
+        links_put_page(out, p->reading->request, text->data);
     else
         plumb_buf_put(out, "null", 4);
 }

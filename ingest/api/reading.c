@@ -274,7 +274,7 @@ static int include_owners(reading_t *r, const api_relation_t *relation, plumb_er
 {
     const api_type_t *type = &api_types[relation->kind];
     int attr = api_attr_find(r->type, relation->attr, strlen(relation->attr));
-    plumb_uuid_t ids[API_PAGE_MAX + 1];
+    plumb_uuid_t ids[API_PAGE_MAX] = {{{0}}};
     PGresult *rows = NULL;
     size_t count = gather_ids(r, attr, ids);
     if (count == 0)
