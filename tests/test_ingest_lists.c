@@ -290,6 +290,26 @@ static void filters_by_person(void **state)
     want(*state, "filter[search]=vera&filter[status]=New", "0");
 }
 
+/* What is no lead is searched by its name. */
+static void searches_names(void **state)
+{
+    static const struct {
+        const char *path;
+        size_t count;
+    } cases[] = {{"/api/v1/users?filter[search]=ES", 1},
+                 {"/api/v1/users?filter[search]=%25", 0},
+                 {"/api/v1/quizzes?filter[search]=test&sort=-name,createdAt", 1},
+                 {"/api/v1/projects?filter[name]=test&filter[active]=true", 1}};
+    for (size_t i = 0; i < PLUMB_COUNT(cases); i++) {
+        json_t *tree = api_read(*state, cases[i].path, 200);
+        if (json_array_size(world_at(tree, "data")) != cases[i].count)
+            fail_msg("%s", cases[i].path);
+        json_decref(tree);
+    }
+    api_want_parameter(*state, "/api/v1/blocklist?filter[search]=x", "bad_parameter",
+                       "filter[search]");
+}
+
 /* Times are compared as they are shown. */
 static void filters_by_time(void **state)
 {
@@ -316,6 +336,9 @@ static void filters_by_time(void **state)
     want(w, "filter[createdAt][gte]=2020-01-01&filter[createdAt][lt]=2021-01-01T00:00:00%2B03:00",
          "");
     want(w, "filter[createdAt][gte]=2020-01-01T10:00&filter[status]=Success", "4");
+    want(w, "filter[createdAt][gte]=1900-01-01&filter[status]=Success", "4");
+    want(w, "filter[createdAt][lt]=9999-12-31&filter[status]=Success", "4");
+    want(w, "filter[createdAt][lt]=0001-01-01", "");
 }
 
 /* ---- what is refused ---- */
@@ -386,6 +409,7 @@ int main(void)
         cmocka_unit_test(pages_by_number),
         cmocka_unit_test(filters),
         cmocka_unit_test(filters_by_person),
+        cmocka_unit_test(searches_names),
         cmocka_unit_test(filters_by_time),
         cmocka_unit_test(names_what_it_does_not_know),
         cmocka_unit_test(names_all_of_it),

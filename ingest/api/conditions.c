@@ -101,7 +101,9 @@ static void put_bound_time(api_sql_t *b, const api_type_t *type, const plumb_att
                            api_op_t op, int64_t ms)
 {
     bool by_id = (type->flags & API_TIMED_IDS) != 0 && strcmp(attr->name, "createdAt") == 0;
-    plumb_param_time(b->params, ms + bounds[op].more_ms);
+    ms += bounds[op].more_ms;
+    plumb_param_time(b->params,
+                     by_id && ms < 0 ? 0 : ms); /* no id is older than its clock's zero */
     plumb_buf_printf(
         b->sql, by_id ? "t.%s %s plumb_id_floor($%d::timestamptz)" : "t.%s %s $%d::timestamptz",
         by_id ? type->id : attr->column, bounds[op].sign, ++b->count);

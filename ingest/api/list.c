@@ -62,13 +62,15 @@ static int find_terms(page_t *p, plumb_err_t *err)
 
 /* ---- rows ---- */
 
-/* Lists have an index to walk, whatever the planner thinks of how few rows a filter will find. */
+/* Lists have an index to walk, whatever the planner thinks of how few rows a filter will find; one
+ * that takes too long is ended by the server, not left to itself. */
 static int tune(reader_t *reader, plumb_err_t *err)
 {
     int rc = plumb_db_connect(reader->db, LIST_MS, err);
     if (rc < 0 || reader->tuned == plumb_db_generation(reader->db))
         return rc;
-    rc = plumb_db_script(reader->db, "SET enable_seqscan = off", LIST_MS, err);
+    rc = plumb_db_script(reader->db, "SET enable_seqscan = off; SET statement_timeout = '4s'",
+                         LIST_MS, err);
     if (rc == 0)
         reader->tuned = plumb_db_generation(reader->db);
     return rc;

@@ -72,12 +72,13 @@ int reading_fetch_outcomes(reading_t *r, plumb_err_t *err)
 
 /* ---- leads ---- */
 
-/* What is not paid for shows that it is there, not what it is. */
-static void mask(plumb_lead_t *lead)
+/* What is not paid for shows that it is there, not what it is; nor do exchanges with services. */
+static void mask(plumb_lead_t *lead, plumb_key_t *attempt_key)
 {
     static const plumb_slice_t phone = {"+***********", 12}, email = {"***@***", 7};
     if (lead->value[PLUMB_LEAD_PAID].length != strlen("false"))
         return;
+    attempt_key->id = 0;
     if (lead->value[PLUMB_LEAD_PHONE].data != NULL)
         lead->value[PLUMB_LEAD_PHONE] = phone;
     if (lead->value[PLUMB_LEAD_EMAIL].data != NULL)
@@ -153,7 +154,7 @@ static int put_lead(reading_t *r, plumb_buf_t *out, const PGresult *rows, int ro
     plumb_slice_t wrapped, sealed;
     plumb_lead_from_row(lead, rows, row, 0, &wrapped, &sealed);
     int rc = open_lead(r, lead, &wrapped, &sealed, &attempt_key, err);
-    mask(lead);
+    mask(lead, &attempt_key);
     if (rc == 0)
         write_lead(r, out, lead, &attempt_key, cursor);
     sodium_memzero(&attempt_key, sizeof attempt_key);
