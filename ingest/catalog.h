@@ -20,12 +20,16 @@ typedef struct target {
     bool overridden; /* the project's, while the quiz has one of the same channel */
 } target_t;
 
+/* How the account pays for leads (accounts.plan). */
+typedef enum account_plan { PLAN_UNLIMITED, PLAN_BALANCE, PLAN_NONE } account_plan_t;
+
 typedef struct quiz {
     atomic_uint users;
     plumb_uuid_t account, id;
     bool is_known; /* of this account, and active */
     plumb_uuid_t project, user;
     bool project_active, user_active;
+    account_plan_t plan;
     quiz_settings_t settings;
     plumb_buf_t intake_secret; /* of signed bodies; empty: none, or it does not open */
     plumb_key_t key;           /* the account's newest */

@@ -33,8 +33,8 @@
 
 /* Leads that are committed together. */
 typedef struct commit_group {
-    prepared_t **leads; /* owned; group_max of them */
-    bool *known;        /* owned; likewise */
+    prepared_t **leads;         /* owned; group_max of them */
+    commit_verdict_t *verdicts; /* owned; likewise */
     size_t count;
 } group_t;
 
@@ -76,6 +76,8 @@ void prepared_clear(prepared_t *prepared)
     prepared->delivery_count = 0;
     prepared->is_keyed = false;
     prepared->is_crowded = false;
+    prepared->keys = (lead_keys_t){.quiz = NULL};
+    prepared->fate = (lead_fate_t){.paid = true};
     prepared->next = NULL;
 }
 
@@ -185,12 +187,19 @@ static void push_jobs(committer_t *c, const prepared_t *p)
     }
 }
 
+/* Stored, and its deliveries not held. */
+static bool goes_out(const group_t *group, size_t i)
+{
+    const lead_fate_t *fate = &group->leads[i]->fate;
+    return group->verdicts[i] == COMMIT_DONE && fate->paid && plumb_uuid_is_nil(&fate->original);
+}
+
 static void settle_committed(committer_t *c, const group_t *group)
 {
     for (size_t i = 0; i < group->count; i++) {
-        if (!group->known[i])
+        if (goes_out(group, i))
             push_jobs(c, group->leads[i]);
-        settle(group->leads[i], group->known[i] ? COMMIT_KNOWN : COMMIT_DONE);
+        settle(group->leads[i], group->verdicts[i]);
     }
 }
 
@@ -222,8 +231,10 @@ static int run_group(committer_t *c, const group_t *group, plumb_err_t *err)
         int rc = connect_store(c, timeout_ms, &now_ms, err);
         int64_t began_us = plumb_mono_us();
         if (rc == 0)
-            rc = commit_store_run(&c->store, group->leads, group->count, group->known, &now_ms,
-                                  timeout_ms, &meanwhile, err);
+            rc = commit_store_run(&c->store,
+                                  &(commit_batch_t){group->leads, group->verdicts, group->count,
+                                                    committers_now_ms(c->all)},
+                                  &now_ms, timeout_ms, &meanwhile, err);
         set_clock(c->all, now_ms);
         if (rc == 0) {
             plumb_metric_observe_ms(PLUMB_M_COMMIT_LEADS, "", (double)group->count);
@@ -275,8 +286,8 @@ static void settle_refused(committer_t *c, const group_t *part, int rc, const pl
     plumb_metric_add(PLUMB_M_DB_ERRORS, plumb_code_slug(err->code), 1);
     if (is_at_fault && part->count > 1) {
         size_t half = part->count / 2;
-        commit_part(c, &(group_t){part->leads, part->known, half});
-        commit_part(c, &(group_t){part->leads + half, part->known + half, part->count - half});
+        commit_part(c, &(group_t){part->leads, part->verdicts, half});
+        commit_part(c, &(group_t){part->leads + half, part->verdicts + half, part->count - half});
         return;
     }
     if (is_at_fault)
@@ -421,14 +432,14 @@ static void *committer_main(void *self)
 static bool group_init(group_t *group, size_t max)
 {
     group->leads = calloc(max, sizeof(prepared_t *));
-    group->known = calloc(max, sizeof *group->known);
-    return group->leads != NULL && group->known != NULL;
+    group->verdicts = calloc(max, sizeof *group->verdicts);
+    return group->leads != NULL && group->verdicts != NULL;
 }
 
 static void group_fini(group_t *group)
 {
     free(group->leads);
-    free(group->known);
+    free(group->verdicts);
 }
 
 static int start(committers_t *all, committer_t *c, plumb_err_t *err)

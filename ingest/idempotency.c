@@ -38,18 +38,20 @@ int idempotency_hash(request_t *request, plumb_err_t *err)
 /* The repeat carries the same lead as the first request did: the answer is made of it again. */
 static int answer_again(request_t *request, const stored_answer_t *stored, plumb_err_t *err)
 {
-    char id[PLUMB_UUID_TEXT], created[PLUMB_TIME_TEXT];
+    char id[PLUMB_UUID_TEXT], created[PLUMB_TIME_TEXT], original[PLUMB_UUID_TEXT];
     plumb_lead_t lead = request->lead;
     lead.id = stored->lead;
     resource_stamp(&lead, stored->created_ms, created);
+    resource_mark(&lead, stored->paid, &stored->duplicate_of, original);
     int rc = resource_document(&request->answer.body, &lead, stored->integration, err);
     if (rc < 0)
         return rc;
     plumb_buf_clear(&request->answer.headers);
     request->answer.status = stored->status;
     request->answer.type = NULL;
-    plumb_buf_printf(&request->answer.headers, "Location: /api/v1/leads/%s\r\n",
-                     plumb_uuid_text(&stored->lead, id));
+    if (stored->status == 201)
+        plumb_buf_printf(&request->answer.headers, "Location: /api/v1/leads/%s\r\n",
+                         plumb_uuid_text(&stored->lead, id));
     answer_header(request, "Idempotency-Replayed", "true");
     return 0;
 }

@@ -4,6 +4,7 @@
 #include "datakey.h"
 #include "handlers.h"
 #include "idempotency.h"
+#include "lead_keys.h"
 #include "log.h"
 #include "metrics.h"
 #include "pack.h"
@@ -22,6 +23,7 @@ typedef struct making {
     plumb_key_t key;
     plumb_key_t attempt_key;
     char created[PLUMB_TIME_TEXT];
+    char original[PLUMB_UUID_TEXT]; /* whose duplicate it is */
     bool is_test;
     integration_t integration;
     bool has_body; /* request->work->plain holds the lead as channels see it */
@@ -49,6 +51,14 @@ static const char *reason_to_skip(const making_t *m, const target_t *target)
     if (m->is_test && !target->credential.accepts_tests)
         return "test_lead";
     return NULL;
+}
+
+/* The same, or why it waits: `held`. */
+static const char *reason_not_to_send(const making_t *m, const target_t *target, bool *held)
+{
+    const char *reason = reason_to_skip(m, target);
+    *held = reason == NULL && m->request->blocked;
+    return *held ? "lead_blocked" : reason;
 }
 
 /* The lead as channels see it, made once for all its jobs. */
@@ -123,14 +133,17 @@ static int make_delivery(making_t *m, const target_t *target, plumb_err_t *err)
 {
     const plumb_conf_t *conf = m->request->ingest->conf;
     prepared_t *prepared = &m->request->prepared;
-    const char *reason = reason_to_skip(m, target);
+    bool held = false;
+    const char *reason = reason_not_to_send(m, target, &held);
     delivery_record_t record = {
         .account = &m->lead->account,
         .lead = &m->lead->id,
         .id = plumb_uuid_at(m->now_ms),
         .credential = target->credential.id,
         .channel = slice(target->credential.channel),
-        .state = slice(reason == NULL ? "pending" : "skipped"),
+        .state = slice(reason == NULL ? "pending"
+                       : held         ? "held"
+                                      : "skipped"),
         .due_ms = m->now_ms + target->delay_ms,
         .deadline_ms = m->now_ms + target->delay_ms + conf->delivery_deadline,
         .created_ms = m->now_ms,
@@ -179,7 +192,7 @@ static void keep_answer(making_t *m, lead_record_t *record)
     request->prepared.is_keyed = true;
     record->route = slice(request->route->name);
     record->key = slice(request->door.idempotency_key);
-    record->body_hash =
+    record->request_hash =
         (plumb_slice_t){(const char *)request->body_hash, sizeof request->body_hash};
     record->integration_status = slice(integration_name(integration_status(&m->integration)));
 }
@@ -192,7 +205,11 @@ static int make_record(making_t *m, plumb_err_t *err)
                             .sealed_key = slice_of(&request->work->sealed_key),
                             .sealed = slice_of(&request->work->sealed),
                             .trace = slice_of(&request->work->trace),
-                            .traceparent = slice(request->traceparent)};
+                            .traceparent = slice(request->traceparent),
+                            .blind = &request->blind,
+                            .body = request->prepared.keys.body,
+                            .blocked = request->blocked,
+                            .verification = request->verification};
     keep_answer(m, &record);
     pack_lead(&request->prepared.record, &record);
     request->prepared.lead = m->lead->id;
@@ -211,6 +228,7 @@ static int stamp(making_t *m, plumb_err_t *err)
         return plumb_err_set(err, PLUMB_E_DB_AWAY, "the database was not reached yet");
     lead->id = plumb_uuid_at(m->now_ms);
     resource_stamp(lead, m->now_ms, m->created);
+    resource_mark(lead, true, &(plumb_uuid_t){{0}}, m->original);
     m->is_test = lead->value[PLUMB_LEAD_IS_TEST].data[0] == 't';
     return 0;
 }
@@ -224,7 +242,11 @@ static int prepare(making_t *m, plumb_err_t *err)
     if (rc == 0 && request->door.idempotency_key != NULL)
         rc = idempotency_hash(request, err);
     if (rc == 0)
+        rc = lead_keys_gather(request, m->is_test, err);
+    if (rc == 0)
         rc = seal_lead(m, err);
+    if (rc == 0)
+        lead_keys_trace(request, m->is_test);
     for (size_t i = 0; rc == 0 && i < quiz->target_count; i++)
         rc = make_delivery(m, &quiz->targets[i], err);
     if (rc == 0)
@@ -237,16 +259,59 @@ static int prepare(making_t *m, plumb_err_t *err)
 
 /* ---- the outcome ---- */
 
+/* The answer was written before the commit: write it anew with what that decided. */
+static bool tell_decision(making_t *m, const plumb_uuid_t *original)
+{
+    plumb_err_t err = {0};
+    request_t *request = m->request;
+    resource_mark(m->lead, request->prepared.fate.paid, original, m->original);
+    if (resource_document(&request->answer.body, m->lead, integration_status(&m->integration),
+                          &err) == 0)
+        return true;
+    answer_failure(request, &err);
+    return false;
+}
+
 static void answer_created(making_t *m)
 {
     request_t *request = m->request;
+    const lead_fate_t *fate = &request->prepared.fate;
     char id[PLUMB_UUID_TEXT];
+    plumb_metric_add(PLUMB_M_LEADS_ACCEPTED, "api", 1);
+    if ((!fate->paid || !plumb_uuid_is_nil(&fate->original)) && !tell_decision(m, &fate->original))
+        return;
     request->answer.status = 201;
     request->answer.type = NULL;
     plumb_buf_text(&request->answer.headers, "Location: /api/v1/leads/");
     plumb_buf_text(&request->answer.headers, plumb_uuid_text(&m->lead->id, id));
     plumb_buf_text(&request->answer.headers, "\r\n");
-    plumb_metric_add(PLUMB_M_LEADS_ACCEPTED, "api", 1);
+}
+
+/* An identical lead was there: it has all that this one brings, so the answer is made of this one.
+ */
+static void answer_same(making_t *m)
+{
+    request_t *request = m->request;
+    const lead_fate_t *fate = &request->prepared.fate;
+    m->lead->id = fate->original;
+    resource_stamp(m->lead, plumb_uuid_unix_ms(&fate->original), m->created);
+    if (!tell_decision(m, &fate->root))
+        return;
+    request->answer.status = 200;
+    request->answer.type = NULL;
+}
+
+/* The person is there, and the quiz takes nobody twice. */
+static void answer_twice(request_t *request)
+{
+    char pointer[POINTER_MAX];
+    const char *key = request->prepared.fate.key;
+    bool is_field = strncmp(key, "data.", 5) == 0;
+    shape_pointer(pointer, is_field ? "data" : key);
+    if (is_field && strlen(pointer) + 1 + strlen(key + 5) < sizeof pointer)
+        strcat(strcat(pointer, "/"), key + 5);
+    answer_problem(request, PLUMB_E_CONFLICT, SOURCE_POINTER, pointer,
+                   "there is a lead of this person");
 }
 
 /* Somebody was first under this key.  True: the answer is made; false: the row was too old and is
@@ -270,6 +335,12 @@ static void commit(making_t *m)
             if (answer_known(request))
                 return;
             break; /* once more, with the way free */
+        case COMMIT_SAME:
+            answer_same(m);
+            return;
+        case COMMIT_TWICE:
+            answer_twice(request);
+            return;
         case COMMIT_REFUSED:
             answer_error(request, PLUMB_E_DB_VALUE, "the database refuses a value of this lead");
             return;

@@ -19,9 +19,12 @@ enum {
     TYPE_TEXT = 25, /* also of enumerations: no type of ours has a fixed id */
     TYPE_JSON = 114,
     TYPE_INET = 869,
+    TYPE_INT8S = 1016,
     TYPE_TIME = 1184,
     TYPE_UUID = 2950
 };
+
+#define ARRAY_HEAD 20
 
 #define INET_FAMILY_4 2 /* PostgreSQL's numbers, not the system's */
 #define INET_FAMILY_6 3
@@ -156,10 +159,15 @@ static void put_uuid_text(record_t *r, const plumb_slice_t *text)
         put_null(r, TYPE_UUID);
 }
 
+static void put_flag(record_t *r, bool flag)
+{
+    char value = flag;
+    put_bytes(r, TYPE_BOOL, &value, 1);
+}
+
 static void put_bool(record_t *r, const plumb_slice_t *text)
 {
-    char value = text->data != NULL && text->data[0] == 't';
-    put_bytes(r, TYPE_BOOL, &value, 1);
+    put_flag(r, text->data != NULL && text->data[0] == 't');
 }
 
 static void put_attribute(record_t *r, plumb_attr_type_t type, const plumb_slice_t *value)
@@ -182,17 +190,58 @@ static void put_attribute(record_t *r, plumb_attr_type_t type, const plumb_slice
     }
 }
 
+static void put_term(record_t *r, bool is_there, int64_t term)
+{
+    if (is_there)
+        put_int8(r, TYPE_INT8, term);
+    else
+        put_null(r, TYPE_INT8);
+}
+
+/* bigint[]: its head (dimensions, no NULLs, type, elements, lower bound), then each behind its
+ * length. */
+static void put_terms(record_t *r, const int64_t *terms, size_t count)
+{
+    char array[ARRAY_HEAD + PLUMB_BLIND_TERMS * 12];
+    size_t at = ARRAY_HEAD;
+    put32(array, 1);
+    put32(array + 4, 0);
+    put32(array + 8, TYPE_INT8);
+    put32(array + 12, (uint32_t)count);
+    put32(array + 16, 1);
+    for (size_t i = 0; i < count; i++, at += 12) {
+        uint64_t wire = htobe64((uint64_t)terms[i]);
+        put32(array + at, sizeof wire);
+        memcpy(array + at + 4, &wire, sizeof wire);
+    }
+    put_bytes(r, TYPE_INT8S, array, at);
+}
+
+static void put_blind(record_t *r, const plumb_blind_t *blind)
+{
+    static const plumb_blind_t none = {.count = 0};
+    if (blind == NULL)
+        blind = &none;
+    put_term(r, blind->has_phone, blind->phone);
+    put_term(r, blind->has_email, blind->email);
+    if (blind->count > 0)
+        put_terms(r, blind->terms, blind->count);
+    else
+        put_null(r, TYPE_INT8S);
+}
+
 static size_t lengths_of(const lead_record_t *record)
 {
     size_t sum = record->sealed_key.length + record->sealed.length + record->trace.length +
                  record->traceparent.length + record->route.length + record->key.length +
-                 record->body_hash.length + record->integration_status.length;
+                 record->request_hash.length + record->integration_status.length + ARRAY_HEAD +
+                 PLUMB_BLIND_TERMS * 12;
     for (int i = 0; i < PLUMB_LEAD_ATTRS; i++)
         sum += record->lead->value[i].length;
     return sum;
 }
 
-#define LEAD_COLUMNS_FIXED 11
+#define LEAD_COLUMNS_FIXED 17
 #define LEAD_COLUMNS_MAX (LEAD_COLUMNS_FIXED + PLUMB_LEAD_ATTRS)
 
 void pack_lead(plumb_buf_t *out, const lead_record_t *record)
@@ -207,8 +256,15 @@ void pack_lead(plumb_buf_t *out, const lead_record_t *record)
     put_slice(&r, TYPE_TEXT, &record->traceparent);
     put_slice(&r, TYPE_TEXT, &record->route);
     put_slice(&r, TYPE_TEXT, &record->key);
-    put_slice(&r, TYPE_BYTES, &record->body_hash);
+    put_slice(&r, TYPE_BYTES, &record->request_hash);
     put_slice(&r, TYPE_TEXT, &record->integration_status);
+    put_blind(&r, record->blind);
+    put_term(&r, record->body != 0, record->body);
+    put_flag(&r, record->blocked);
+    if (plumb_uuid_is_nil(&record->verification))
+        put_null(&r, TYPE_UUID);
+    else
+        put_id(&r, &record->verification);
     for (int i = 0; i < PLUMB_LEAD_ATTRS; i++) {
         const plumb_attr_t *attr = &plumb_lead_attrs[i];
         if ((attr->flags & PLUMB_ATTR_CREATE) != 0 && (attr->flags & PLUMB_ATTR_SEALED) == 0)

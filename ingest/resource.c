@@ -55,6 +55,19 @@ void resource_stamp(plumb_lead_t *lead, int64_t created_ms, char text[PLUMB_TIME
     lead->value[PLUMB_LEAD_UPDATED_AT] = moment;
 }
 
+void resource_mark(plumb_lead_t *lead, bool paid, const plumb_uuid_t *original,
+                   char text[PLUMB_UUID_TEXT])
+{
+    static const plumb_slice_t yes = {"true", 4}, no = {"false", 5};
+    lead->value[PLUMB_LEAD_VIEWED] = no;
+    lead->value[PLUMB_LEAD_BLOCKED] = no;
+    lead->value[PLUMB_LEAD_PAID] = paid ? yes : no;
+    lead->value[PLUMB_LEAD_DUPLICATE_OF] =
+        plumb_uuid_is_nil(original)
+            ? (plumb_slice_t){NULL, 0}
+            : (plumb_slice_t){plumb_uuid_text(original, text), PLUMB_UUID_TEXT - 1};
+}
+
 int resource_document(plumb_buf_t *out, const plumb_lead_t *lead, integration_status_t status,
                       plumb_err_t *err)
 {

@@ -30,6 +30,11 @@ integration_status_t integration_status(const integration_t *integration);
 /* Give a new lead its times; `text` must live as long as they are read. */
 void resource_stamp(plumb_lead_t *lead, int64_t created_ms, char text[PLUMB_TIME_TEXT]);
 
+/* Give it what the commit decided, as whoever sent it is told: never that it is blocked. `original`
+ * (nil: none) is whose duplicate it is; `text` must live as long as it is read. */
+void resource_mark(plumb_lead_t *lead, bool paid, const plumb_uuid_t *original,
+                   char text[PLUMB_UUID_TEXT]);
+
 /* Write the document that answers whoever made the lead; `out` is cleared first. */
 int resource_document(plumb_buf_t *out, const plumb_lead_t *lead, integration_status_t status,
                       plumb_err_t *err);

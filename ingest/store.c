@@ -114,7 +114,7 @@ static const plumb_stmt_t select_quiz = {
     .name = "ingest_quiz",
     .params = 2,
     .sql = "SELECT q.active, p.id, p.active, u.id, u.active, q.settings::text, "
-           "q.intake_secret FROM quizzes q "
+           "q.intake_secret, a.plan::text FROM quizzes q JOIN accounts a ON a.id = q.account_id "
            "JOIN projects p ON p.account_id = q.account_id AND p.id = q.project_id "
            "JOIN users u ON u.account_id = p.account_id AND u.id = p.user_id "
            "WHERE q.account_id = $1 AND q.id = $2 AND q.deleted_at IS NULL"};
@@ -125,6 +125,13 @@ static void log_setting(void *context, const char *path, const char *want)
     char id[PLUMB_UUID_TEXT];
     plumb_log_event(LOG_WARNING, "quiz_setting_wrong", "quiz=%s setting=\"%s\" why=\"%s\"",
                     plumb_uuid_text(&quiz->id, id), path, want);
+}
+
+static account_plan_t plan_named(const char *name)
+{
+    if (strcmp(name, "balance") == 0)
+        return PLAN_BALANCE;
+    return strcmp(name, "none") == 0 ? PLAN_NONE : PLAN_UNLIMITED;
 }
 
 int store_quiz(reader_t *reader, quiz_t *quiz, plumb_err_t *err)
@@ -143,6 +150,7 @@ int store_quiz(reader_t *reader, quiz_t *quiz, plumb_err_t *err)
         quiz_settings_parse(&quiz->settings, plumb_get_text(r, 0, 5), plumb_get_length(r, 0, 5),
                             log_setting, quiz);
         plumb_buf_put(&quiz->intake_secret, plumb_get_text(r, 0, 6), plumb_get_length(r, 0, 6));
+        quiz->plan = plan_named(plumb_get_text(r, 0, 7));
     }
     PQclear(r);
     return rc;
@@ -203,9 +211,10 @@ int store_targets(const store_t *store, reader_t *reader, plumb_vault_t *vault, 
 static const plumb_stmt_t select_answer = {
     .name = "ingest_answer",
     .params = 4,
-    .sql = "SELECT i.body_hash, i.lead_id, i.status, i.integration_status, i.created_at, "
-           "l.sealed_key IS NULL, i.created_at > now() - $4::int8 * interval '1 ms' FROM "
-           "idempotency i "
+    .sql = "SELECT i.body_hash, i.lead_id, i.status, i.integration_status, "
+           "CASE i.status WHEN 201 THEN i.created_at ELSE l.created_at END, "
+           "l.sealed_key IS NULL, i.created_at > now() - $4::int8 * interval '1 ms', i.paid, "
+           "i.duplicate_of FROM idempotency i "
            "LEFT JOIN leads l ON l.account_id = i.account_id AND l.id = i.lead_id "
            "WHERE i.account_id = $1 AND i.route = $2 AND i.key = $3"};
 
@@ -242,6 +251,8 @@ int store_answer(reader_t *reader, const plumb_uuid_t *account, const char *rout
         answer->created_ms = plumb_get_time(r, 0, 4);
         answer->is_erased = plumb_get_bool(r, 0, 5);
         answer->is_fresh = plumb_get_bool(r, 0, 6);
+        answer->paid = plumb_get_bool(r, 0, 7);
+        answer->duplicate_of = plumb_get_uuid(r, 0, 8);
     }
     PQclear(r);
     return rc;

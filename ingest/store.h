@@ -38,6 +38,8 @@ typedef struct stored_answer {
     int status;
     integration_status_t integration;
     bool is_erased; /* the lead, since */
+    bool paid;
+    plumb_uuid_t duplicate_of; /* nil: none */
 } stored_answer_t;
 
 int store_answer(reader_t *reader, const plumb_uuid_t *account, const char *route, const char *key,

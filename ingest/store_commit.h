@@ -4,16 +4,23 @@
 
 #include "committer.h"
 #include "db.h"
+#include "rivals.h"
+
+/* Bold or careful, with or without rivals (store_commit.c). */
+#define COMMIT_VARIANTS 4
 
 /* A connection that commits. */
 typedef struct commit_store {
     plumb_db_t *db;
     plumb_params_t *params;
     uint64_t generation; /* of the connection that the rest belongs to; 0: none yet */
-    uint32_t lead_type, lead_array, delivery_type, delivery_array;
-    unsigned careful_left;             /* groups to be committed carefully yet */
-    plumb_buf_t bold_sql, careful_sql; /* owned */
-    plumb_stmt_t bold, careful;
+    uint32_t lead_type, lead_array, delivery_type, delivery_array, rule_type, rule_array;
+    unsigned careful_left; /* groups to be committed carefully yet */
+    rivals_t rivals;
+    struct {
+        plumb_buf_t sql; /* owned */
+        plumb_stmt_t stmt;
+    } variants[COMMIT_VARIANTS];
 } commit_store_t;
 
 int commit_store_init(commit_store_t *store, const char *conninfo, plumb_err_t *err);
@@ -28,11 +35,17 @@ int commit_store_connect(commit_store_t *store, int64_t timeout_ms, int64_t *now
 int commit_store_probe(commit_store_t *store, int64_t timeout_ms, int64_t *now_ms,
                        plumb_err_t *err);
 
-/* Commit `count` leads.  On success `known[i]` tells whose key was there before, and `now_ms` is
- * PostgreSQL's clock.  `meanwhile` is called while the server works.  Errors are those of
- * plumb_db_exec. */
-int commit_store_run(commit_store_t *store, prepared_t *const *group, size_t count, bool *known,
-                     int64_t *now_ms, int64_t timeout_ms, const plumb_meanwhile_t *meanwhile,
-                     plumb_err_t *err);
+/* Leads to be committed together. */
+typedef struct commit_batch {
+    prepared_t *const *leads;
+    commit_verdict_t *verdicts; /* on success: DONE, KNOWN, SAME, MERGE or TWICE of each */
+    size_t count;
+    int64_t now_ms; /* PostgreSQL's clock: what windows of time reach back from */
+} commit_batch_t;
+
+/* Commit a batch.  On success each lead's verdict and fate are set, and `now_ms` is PostgreSQL's
+ * clock. `meanwhile` is called while the server works.  Errors are those of plumb_db_exec. */
+int commit_store_run(commit_store_t *store, const commit_batch_t *batch, int64_t *now_ms,
+                     int64_t timeout_ms, const plumb_meanwhile_t *meanwhile, plumb_err_t *err);
 
 #endif

@@ -76,8 +76,9 @@ static void make_rows(account_t *a)
                 "VALUES ('%s', '%s', '%s', 'test')",
                 id, project, user);
     account_sql(a,
-                "INSERT INTO quizzes (account_id, id, project_id, name) "
-                "VALUES ('%s', '%s', '%s', 'test')",
+                "INSERT INTO quizzes (account_id, id, project_id, name, settings) "
+                "VALUES ('%s', '%s', '%s', 'test', '{\"identical\": {\"windowSeconds\": 0}, "
+                "\"duplicates\": {\"policy\": \"allow\"}}')",
                 id, quiz, project);
 }
 

@@ -18,7 +18,8 @@ typedef struct account {
     char token[64]; /* of the whole account, may do everything */
 } account_t;
 
-/* What goes wrong ends the program. */
+/* Its quiz takes any lead for a new one: neither identical leads nor persons are looked for.  What
+ * goes wrong ends the program. */
 account_t *account_new(void);
 void account_destroy(account_t **account);
 

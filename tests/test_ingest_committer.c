@@ -114,7 +114,7 @@ static void pack(const world_t *w, prepared_t *p, const char *key, const char *t
     if (key != NULL) {
         record.route = slice("POST /test");
         record.key = slice(key);
-        record.body_hash = (plumb_slice_t){hash, sizeof hash};
+        record.request_hash = (plumb_slice_t){hash, sizeof hash};
         record.integration_status = slice("none");
     }
     delivery_record_t delivery = {.account = &a->id,
@@ -172,17 +172,17 @@ static void writes_everything(void **state)
 static void agrees_with_the_table(void **state)
 {
     world_t *w = *state;
-    int number = 12; /* the columns before the attributes */
+    int number = 18; /* the columns before the attributes */
     for (int i = 0; i < PLUMB_LEAD_ATTRS; i++) {
         const plumb_attr_t *attr = &plumb_lead_attrs[i];
         if ((attr->flags & PLUMB_ATTR_CREATE) == 0 || (attr->flags & PLUMB_ATTR_SEALED) != 0)
             continue;
         if (account_count(w->account,
                           "SELECT count(*) FROM pg_attribute WHERE attrelid = "
-                          "(SELECT typrelid FROM pg_type WHERE typname = 'lead_intake_2') "
+                          "(SELECT typrelid FROM pg_type WHERE typname = 'lead_intake_3') "
                           "AND attname = '%s' AND attnum = %d",
                           attr->column, number++) != 1)
-            fail_msg("lead_intake_2 has no %s at %d", attr->column, number - 1);
+            fail_msg("lead_intake_3 has no %s at %d", attr->column, number - 1);
     }
 }
 

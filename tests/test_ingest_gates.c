@@ -86,7 +86,10 @@ static void want(world_t *w, const char *what, const char *attributes, int statu
 
 static void set_quiz(world_t *w, const char *settings)
 {
-    account_sql(w->account, "UPDATE quizzes SET settings = '%s'", settings);
+    account_sql(w->account,
+                "UPDATE quizzes SET settings = '{\"identical\": {\"windowSeconds\": 0}, "
+                "\"duplicates\": {\"policy\": \"allow\"}}'::jsonb || '%s'",
+                settings);
 }
 
 /* ---- rate limits ---- */

@@ -195,6 +195,9 @@ class Pipeline:
             self.info = json.loads(done.stdout)
             self.url, self.token = self.info["url"], self.info["token"]
             self.born = dict(self.info["pids"])
+            # Tests send one person's lead again and again, each time as a new one.
+            self.sql("UPDATE quizzes SET settings = '{\"identical\": {\"windowSeconds\": 0}, "
+                     "\"duplicates\": {\"policy\": \"allow\"}}'")
             if self.receiver:
                 self.sink = Sink(self.folder)
                 self.forget_demo()
@@ -314,8 +317,8 @@ class Pipeline:
 
     def quiz(self):
         """A further quiz of the demo project; its id."""
-        return self.sql("INSERT INTO quizzes (account_id, id, project_id, name) SELECT account_id, gen_random_uuid(), "
-                        f"project_id, 'test' FROM quizzes WHERE id = '{self.info['quiz']}' RETURNING id")[0][0]
+        return self.sql("INSERT INTO quizzes (account_id, id, project_id, name, settings) SELECT account_id, "
+                        f"gen_random_uuid(), project_id, 'test', settings FROM quizzes WHERE id = '{self.info['quiz']}' RETURNING id")[0][0]
 
     def kill(self, name, how=signal.SIGKILL):
         """Signal one daemon; returns its pid."""
