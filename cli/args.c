@@ -17,7 +17,8 @@ const option_row_t *args_option(option_t option)
     return option < OPT_COUNT ? &options[option] : NULL;
 }
 
-/* Words of the command line that `row`'s name takes: 0 when it is another command. */
+/* Words of the command line that `row`'s name takes: 0 when it is another
+ * command. */
 static int words_of_name(const command_t *row, int argc, char *const *argv)
 {
     const char *space = strchr(row->name, ' ');
@@ -71,7 +72,8 @@ static bool names_option(const char *text, size_t length, option_t option)
            memcmp(options[option].name, text, length) == 0;
 }
 
-/* Read one "--name", "--name=value" or "--name value" at *at, and move past it. */
+/* Read one "--name", "--name=value" or "--name value" at *at, and move past it.
+ */
 static int read_option(args_t *args, const command_t *command, int *at, int argc, char *const *argv,
                        plumb_err_t *err)
 {
@@ -110,8 +112,8 @@ static int read_word(args_t *args, const char *word, plumb_err_t *err)
     return 0;
 }
 
-/* Compare with "QUEUE", "[COMMAND [WORD]]": each word in capitals is one, those behind a bracket
- * may be left out. */
+/* Compare with "QUEUE", "ID…", "[COMMAND [WORD]]": each word in capitals is
+ * one, those behind a bracket may be left out, the last may be repeated. */
 static int check_words(const args_t *args, const command_t *command, plumb_err_t *err)
 {
     size_t needed = 0, most = 0;
@@ -125,6 +127,8 @@ static int check_words(const args_t *args, const command_t *command, plumb_err_t
         }
         inside = capital;
     }
+    if (strstr(command->arguments, "…") != NULL)
+        most = ARGS_WORDS_MAX;
     if (args->word_count < needed)
         return plumb_err_set(err, PLUMB_E_USAGE, "wants %s", command->arguments);
     if (args->word_count > most)

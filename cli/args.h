@@ -18,7 +18,7 @@ typedef enum option {
 /* Exit statuses that are no error; those of errors are in err_codes.h. */
 enum { STATUS_OK = 0, STATUS_FAILED = 1, STATUS_UNHEALTHY = 6, STATUS_INTERRUPTED = 130 };
 
-#define ARGS_WORDS_MAX 2 /* positional arguments of one command */
+#define ARGS_WORDS_MAX 100 /* positional arguments of one command */
 
 typedef struct args {
     const char *value[OPT_COUNT]; /* NULL: not given; "" for a switch that is */
@@ -30,7 +30,7 @@ typedef struct args {
 
 typedef struct command {
     const char *name;      /* one word, or two: "channels pause" */
-    const char *arguments; /* "QUEUE", "[COMMAND…]" or "" */
+    const char *arguments; /* "QUEUE", "ID…" (one or more), "[COMMAND [WORD]]" or "" */
     uint32_t options;      /* bits 1 << OPT_… of those it takes; --help always */
     const char *help;      /* one line */
     const char *more;      /* further lines of `plumb help NAME`, or NULL */

@@ -40,7 +40,19 @@ const command_t commands[] = {
     {"keys new", "", WHERE | O(DIR) | O(JSON), "make a new master key; from then on it seals",
      "Older keys stay, since they open what they sealed.  Every host that seals or opens needs all of them.",
      run_keys_new},
-    {"keys ls", "", WHERE | O(DIR) | O(JSON), "list the master keys", NULL, run_keys_ls},
+    {"keys rotate", "", WHERE | O(ACCOUNT) | O(ALL) | O(MASTER) | O(WATCH) | O(JSON),
+     "give accounts a new key and bring what they sealed under it, while everything runs",
+     "A tracker does it in the background, and goes on where it was after a stop.  Older versions of a key go\n"
+     "when nothing is under them and no daemon can have them in memory (keys.linger).  --master instead wraps\n"
+     "the keys of all accounts by the newest master key: after 'plumb keys new' and the restarts it asks for.",
+     run_keys_rotate},
+    {"keys ls", "", WHERE | O(DIR) | O(ACCOUNT) | O(JSON),
+     "list the master keys, the versions of accounts' keys, what is being changed",
+     "With --dir the files alone.", run_keys_ls},
+    {"leads erase", "ID…", WHERE | O(YES), "destroy what tells who a lead is from, for good",
+     "Its data key, what that seals, the indexes it is found by, its data and addresses; its row stays for the\n"
+     "counters.  Deliveries that wait are canceled.  Backups keep what they have until they expire.",
+     run_leads_erase},
     {"version", "", 0, "print the version", NULL, run_version},
     {"help", "[COMMAND [WORD]]", 0, "this list, or one command with its options", NULL, run_help},
     {0}};

@@ -18,6 +18,8 @@ int run_migrate(const args_t *args, plumb_err_t *err);
 int run_config(const args_t *args, plumb_err_t *err);
 int run_listen(const args_t *args, plumb_err_t *err);
 int run_keys_new(const args_t *args, plumb_err_t *err);
+int run_keys_rotate(const args_t *args, plumb_err_t *err);
+int run_leads_erase(const args_t *args, plumb_err_t *err);
 int run_keys_ls(const args_t *args, plumb_err_t *err);
 int run_channels_ls(const args_t *args, plumb_err_t *err);
 int run_channels_pause(const args_t *args, plumb_err_t *err);

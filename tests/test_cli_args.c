@@ -22,6 +22,7 @@ static const command_t rows[] = {
     {"up", "", 1u << OPT_STATE | 1u << OPT_SET | 1u << OPT_DETACH, "start", NULL, never},
     {"channels ls", "", 1u << OPT_JSON, "list", NULL, never},
     {"channels pause", "QUEUE", 1u << OPT_STATE, "pause", NULL, never},
+    {"leads erase", "ID…", 0, "erase", NULL, never},
     {"help", "[COMMAND [WORD]]", 0, "help", NULL, never},
     {0}};
 
@@ -42,6 +43,9 @@ static const struct {
     {"word", {"channels", "pause", "q"}, 0, "channels pause", NULL},
     {"word after options", {"channels", "pause", "--state", "/x", "q"}, 0, "channels pause", NULL},
     {"word behind dashes", {"channels", "pause", "--", "--q"}, 0, "channels pause", NULL},
+    {"one of many words", {"leads", "erase", "a"}, 0, "leads erase", NULL},
+    {"many words", {"leads", "erase", "a", "b", "c"}, 0, "leads erase", NULL},
+    {"none of many words", {"leads", "erase"}, -PLUMB_E_USAGE, "leads erase", "wants ID…"},
     {"help of a command", {"channels", "pause", "--help"}, 0, "channels pause", NULL},
     {"short help", {"up", "-h"}, 0, "up", NULL},
     {"no optional words", {"help"}, 0, "help", NULL},

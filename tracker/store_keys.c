@@ -148,7 +148,7 @@ const sealed_column_t sealed_columns[] = {
     SEALED("credentials", "sealed", "credential", "fields"),
     SEALED("quizzes", "intake_secret", "quizzes", "sealed"),
     SEALED("blocklist", "sealed", "blocklist", "sealed"),
-    SEALED("phone_verifications", "sealed", "phone-verifications", "sealed"),
+    SEALED("phone_verifications", "sealed", "phone-verification", "phone"),
 };
 const size_t sealed_column_count = PLUMB_COUNT(sealed_columns);
 
