@@ -185,6 +185,9 @@ static void turned_off(void **state)
     block(w, "fingerprint", "NULL", "'bot'", "NULL, NULL");
     account_sql(w->account, "UPDATE quizzes SET settings = '{\"blocklist\":false}'");
     want(w, ", \"fingerprint\": \"bot\"", "[\"blocklist\",\"skipped\",\"off\"]");
+    account_sql(w->account, "UPDATE quizzes SET settings = '{\"normalise\":false}'");
+    block(w, "domain", "NULL", "'spam.example'", "NULL, NULL");
+    want(w, ", \"email\": \"a@SPAM.example\"", MARKED("domain"));
     account_sql(w->account, "UPDATE quizzes SET settings = '{}'");
     want(w, ", \"fingerprint\": \"bot\"", MARKED("fingerprint"));
     unblock_all(w);
