@@ -115,15 +115,20 @@ static void normalises_not(void **state)
     http_answer_fini(&a);
 }
 
-/* The table is what the semantics list, and names settings that exist. */
+/* The table is what the semantics list, in their order, and names settings that exist. */
 static void table(void **state)
 {
+    static const char *const names[] = {"token",        "shape",     "ownership", "normalise",
+                                        "verification", "limits",    "identical", "duplicate",
+                                        "payment",      "blocklist", "geo"};
     size_t count, settings;
     const check_t *checks = checks_rows(&count);
     const quiz_setting_t *rows = quiz_setting_rows(&settings);
     (void)state;
+    assert_int_equal(count, PLUMB_COUNT(names));
     for (size_t i = 0; i < count; i++) {
         bool found = checks[i].setting == NULL;
+        assert_string_equal(checks[i].name, names[i]);
         for (size_t k = 0; k < settings && !found; k++)
             found = strcmp(rows[k].path, checks[i].setting) == 0;
         assert_true(found);
