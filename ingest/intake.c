@@ -13,6 +13,7 @@
 #include "shape.h"
 
 #include <sodium.h>
+#include <stdio.h>
 #include <string.h>
 
 /* What is made of a request for its commit. */
@@ -304,12 +305,13 @@ static void answer_same(making_t *m)
 /* The person is there, and the quiz takes nobody twice. */
 static void answer_twice(request_t *request)
 {
-    char pointer[POINTER_MAX];
+    static const char parent[] = "/data/attributes/", field[] = "data.";
+    char pointer[POINTER_MAX + sizeof parent], name[POINTER_MAX];
     const char *key = request->prepared.fate.key;
-    bool is_field = strncmp(key, "data.", 5) == 0;
-    shape_pointer(pointer, is_field ? "data" : key);
-    if (is_field && strlen(pointer) + 1 + strlen(key + 5) < sizeof pointer)
-        strcat(strcat(pointer, "/"), key + 5);
+    bool is_field = strncmp(key, field, sizeof field - 1) == 0;
+    shape_pointer(name, is_field ? key + sizeof field - 1 : key);
+    snprintf(pointer, sizeof pointer, "%s%s%s", parent, is_field ? "data/" : "",
+             name + sizeof parent - 1);
     answer_problem(request, PLUMB_E_CONFLICT, SOURCE_POINTER, pointer,
                    "there is a lead of this person");
 }

@@ -235,7 +235,7 @@ static size_t lengths_of(const lead_record_t *record)
     size_t sum = record->sealed_key.length + record->sealed.length + record->trace.length +
                  record->traceparent.length + record->route.length + record->key.length +
                  record->request_hash.length + record->integration_status.length + ARRAY_HEAD +
-                 PLUMB_BLIND_TERMS * 12;
+                 (size_t)PLUMB_BLIND_TERMS * 12;
     for (int i = 0; i < PLUMB_LEAD_ATTRS; i++)
         sum += record->lead->value[i].length;
     return sum;

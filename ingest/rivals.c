@@ -377,27 +377,29 @@ static void rule_since(const filling_t *f, bool wanted, int64_t window_ms)
 
 static void bind_rule(const filling_t *f, const struct rival_rule *rule)
 {
+    /* Nobody merges yet: such a lead is kept as a duplicate, which loses nothing. */
     static const char *const policies[] = {
-        [DUPLICATE_FLAG] = "flag", [DUPLICATE_REJECT] = "reject", [DUPLICATE_MERGE] = "merge"};
+        [DUPLICATE_FLAG] = "flag", [DUPLICATE_REJECT] = "reject", [DUPLICATE_MERGE] = "flag"};
     static const char *const scopes[] = {[DUPLICATE_IN_PROJECT] = "project",
                                          [DUPLICATE_IN_ACCOUNT] = "account",
                                          [DUPLICATE_IN_CREDENTIAL] = "credential"};
     const quiz_t *quiz = rule->quiz;
-    const quiz_settings_t *s = quiz == NULL ? NULL : &quiz->settings;
+    static const quiz_settings_t nothing = {.phone_verification = false};
+    const quiz_settings_t *s = quiz == NULL ? &nothing : &quiz->settings;
     plumb_params_t *p = f->params;
     plumb_record_begin(p);
     rule_id(p, quiz == NULL ? NULL : &quiz->account);
     rule_id(p, quiz == NULL ? NULL : &quiz->project);
     rule_id(p, quiz == NULL ? NULL : &quiz->id);
-    rule_since(f, rule->wants_same, s == NULL ? 0 : s->identical_window_seconds * 1000);
-    rule_since(f, rule->wants_person, s == NULL ? 0 : s->duplicate_window_minutes * 60000);
+    rule_since(f, rule->wants_same, s->identical_window_seconds * 1000);
+    rule_since(f, rule->wants_person, s->duplicate_window_minutes * 60000);
     rule_text(p, rule->wants_person ? policies[s->duplicate_policy] : NULL);
     plumb_record_column(p, PLUMB_ARRAY_INT4);
     plumb_item_int4(p, (int32_t)rule->keys);
     plumb_record_column(p, PLUMB_ARRAY_INT4);
     plumb_item_int4(p, (int32_t)rule->fields);
     plumb_record_column(p, PLUMB_ARRAY_BOOL);
-    plumb_item_bool(p, s != NULL && s->duplicate_mode == DUPLICATE_ALL);
+    plumb_item_bool(p, s->duplicate_mode == DUPLICATE_ALL);
     rule_text(p, rule->wants_person ? scopes[s->duplicate_scope] : NULL);
     rule_text(p, rule->plan);
     plumb_record_end(p);
