@@ -31,25 +31,28 @@ typedef struct plans {
 static void make_leads(account_t *a)
 {
     char account[PLUMB_UUID_TEXT], user[PLUMB_UUID_TEXT], project[PLUMB_UUID_TEXT],
-        quiz[PLUMB_UUID_TEXT], sql[2048];
+        quiz[PLUMB_UUID_TEXT];
     plumb_err_t err = {0};
-    snprintf(
-        sql, sizeof sql,
-        "INSERT INTO projects (account_id, id, user_id, name) SELECT '%1$s', "
-        "gen_random_uuid(), '%2$s', 'further' FROM generate_series(1, 20); "
+    plumb_uuid_text(&a->id, account);
+    plumb_uuid_text(&a->user, user);
+    account_sql(a,
+                "INSERT INTO projects (account_id, id, user_id, name) SELECT '%s', "
+                "gen_random_uuid(), '%s', 'further' FROM generate_series(1, 20)",
+                account, user);
+    account_sql(
+        a,
         "INSERT INTO leads (account_id, id, user_id, project_id, quiz_id, status, city, "
         "external_id, phone_term, email_term, terms, paid, is_test, created_at, updated_at) "
-        "SELECT '%1$s', overlay(plumb_id_floor(t.at)::text PLACING lpad(to_hex(n), 12, '0') "
-        "FROM 25)::uuid, '%2$s', '%3$s', '%4$s', (enum_range(NULL::lead_status))[n %% 4 + 1], "
+        "SELECT '%s', overlay(plumb_id_floor(t.at)::text PLACING lpad(to_hex(n), 12, '0') "
+        "FROM 25)::uuid, '%s', '%s', '%s', (enum_range(NULL::lead_status))[n %% 4 + 1], "
         "'city ' || n %% 50, 'id ' || n, n, n, ARRAY[n %% 1000, n], n %% 100 > 0, n %% 50 = 0, "
-        "t.at, t.at FROM generate_series(1, %5$d) n CROSS JOIN LATERAL (SELECT now() - n * "
-        "interval '1 minute' AS at) t; ANALYZE leads; ANALYZE projects",
-        plumb_uuid_text(&a->id, account), plumb_uuid_text(&a->user, user),
-        plumb_uuid_text(&a->project, project), plumb_uuid_text(&a->quiz, quiz), LEADS);
-    if (plumb_db_script(a->db, sql, EXPLAIN_MS, &err) < 0)
-        fail_msg("leads: %s", err.text);
+        "t.at, t.at FROM generate_series(1, %d) n CROSS JOIN LATERAL (SELECT now() - n * "
+        "interval '1 minute' AS at) t",
+        account, user, plumb_uuid_text(&a->project, project), plumb_uuid_text(&a->quiz, quiz),
+        LEADS);
+    account_sql(a, "ANALYZE leads; ANALYZE projects");
     /* As ingest/api/list.c does on its connections. */
-    plumb_db_script(a->db, "SET enable_seqscan = off", EXPLAIN_MS, &err);
+    assert_int_equal(plumb_db_script(a->db, "SET enable_seqscan = off", EXPLAIN_MS, &err), 0);
 }
 
 static int setup(void **state)

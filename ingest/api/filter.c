@@ -2,13 +2,13 @@
 #include "query.h"
 
 #include "../negotiate.h"
+#include "clock.h"
 #include "uuid.h"
 
 #include <arpa/inet.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 static const plumb_attr_t id_attr = {"id", "id", PLUMB_ATTR_UUID, 36, PLUMB_ATTR_FILTER, "", NULL};
 static const plumb_attr_t search_attr = {"search", "",  PLUMB_ATTR_TEXT, 255, PLUMB_ATTR_FILTER,
@@ -51,62 +51,25 @@ static bool read_ip(api_query_t *q, const char *value, size_t length)
     return true;
 }
 
-/* Behind the time of day: "Z", "+03:00" (whose "+" a query may have turned into a blank), nothing:
- * UTC.  Minutes ahead of UTC. */
-static bool read_zone(const char *text, int *minutes)
-{
-    int h, m, n = 0;
-    *minutes = 0;
-    if (*text == '\0' || strcmp(text, "Z") == 0 || strcmp(text, "z") == 0)
-        return true;
-    bool ahead = *text == '+' || *text == ' ';
-    if ((!ahead && *text != '-') || strspn(text + 1, "0123456789:") != strlen(text + 1) ||
-        sscanf(text + 1, "%2d:%2d%n", &h, &m, &n) != 2 || text[1 + n] != '\0' || h > 15 || m > 59)
-        return false;
-    *minutes = (ahead ? 1 : -1) * (h * 60 + m);
-    return true;
-}
-
-/* ".5" and ".123456" to milliseconds. */
-static const char *read_fraction(const char *text, int *ms)
-{
-    *ms = 0;
-    if (*text != '.')
-        return text;
-    int unit = 100;
-    for (text++; *text >= '0' && *text <= '9'; text++, unit /= 10)
-        *ms += unit * (*text - '0');
-    return text;
-}
-
-/* Dates and times of ISO 8601: "2026-01-02", "2026-01-02T03:04Z", "2026-01-02T03:04:05.678+03:00".
+/* RFC 3339; also a day alone, and without a zone: UTC.  A query may have turned "+" into a blank.
  */
 static bool read_time(api_query_t *q, const char *value, size_t length)
 {
-    char text[48];
-    struct tm tm = {0};
-    int n = 0, more = 0, ms = 0, minutes = 0;
+    char text[64];
+    int64_t ms;
+    if (length >= sizeof text - sizeof "T00:00Z")
+        return false;
     snprintf(text, sizeof text, "%.*s", (int)length, value);
-    if (length >= sizeof text ||
-        sscanf(text, "%4d-%2d-%2d%n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &n) != 3 || n != 10)
+    char *time = strpbrk(text, "Tt"), *blank = strchr(text, ' ');
+    if (blank != NULL)
+        *blank = '+';
+    if (time == NULL)
+        strcat(text, "T00:00Z");
+    else if (strpbrk(time, "Zz+-") == NULL)
+        strcat(text, "Z");
+    if (!plumb_time_parse(&ms, text, strlen(text)))
         return false;
-    const char *rest = text + n;
-    if (*rest == 'T' || *rest == 't') {
-        if (sscanf(rest + 1, "%2d:%2d%n", &tm.tm_hour, &tm.tm_min, &more) != 2 || more != 5)
-            return false;
-        rest += 1 + more;
-        if (*rest == ':' && (sscanf(rest + 1, "%2d%n", &tm.tm_sec, &more) != 1 || more != 2))
-            return false;
-        rest = *rest == ':' ? read_fraction(rest + 3, &ms) : rest;
-    }
-    if (tm.tm_mon < 1 || tm.tm_mon > 12 || tm.tm_mday < 1 || tm.tm_mday > 31 || tm.tm_hour > 24 ||
-        tm.tm_min > 59 || tm.tm_sec > 60 || tm.tm_hour < 0 || tm.tm_min < 0 || tm.tm_sec < 0 ||
-        tm.tm_year < 1 || !read_zone(rest, &minutes))
-        return false;
-    tm.tm_year -= 1900;
-    tm.tm_mon--;
-    int64_t seconds = timegm(&tm) - (int64_t)minutes * 60;
-    plumb_buf_printf(&q->texts, "%" PRId64, seconds * 1000 + ms);
+    plumb_buf_printf(&q->texts, "%" PRId64, ms);
     return true;
 }
 
