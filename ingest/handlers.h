@@ -5,6 +5,7 @@
 #include "request.h"
 
 void intake_post(request_t *request);
+void events_get(request_t *request);
 
 /* Reads of any resource type: which, and which relation, the route's path tells. */
 void api_list(request_t *request);

@@ -56,13 +56,15 @@ static int open_rest(ingest_t *in, plumb_err_t *err)
     if (rc == 0)
         rc = strangers_new(&in->strangers, err);
     if (rc == 0)
-        rc = running_new(&in->running, (unsigned)conf->ingest_threads, err);
+        rc = running_new(&in->running, server_threads(conf), err);
     if (rc == 0)
         rc = workspaces_new(&in->workspaces, err);
     if (rc == 0)
         rc = handover_new(&in->handover, err);
     if (rc == 0)
         rc = committers_new(&in->committers, conf, err);
+    if (rc == 0)
+        rc = feed_new(&in->feed, conf, err);
     if (rc == 0)
         rc = link_new(&in->link, conf, in->handover, err);
     if (rc == 0)
@@ -107,12 +109,14 @@ int ingest_open(ingest_t *ingest, const plumb_conf_t *conf, plumb_err_t *err)
 void ingest_close(ingest_t *ingest)
 {
     ingest_t *in = ingest;
+    feed_stop(in->feed);
     server_drain(in->server);
     if (!server_destroy(&in->server)) { /* mg_stop hangs now and then: all is answered, so leave */
         plumb_log_event(LOG_WARNING, "stop_hangs", "ends=process");
         _exit(EXIT_SUCCESS);
     }
     link_destroy(&in->link);
+    feed_destroy(&in->feed);
     committers_destroy(&in->committers);
     handover_destroy(&in->handover);
     workspaces_destroy(&in->workspaces);

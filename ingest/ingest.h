@@ -8,6 +8,7 @@
 #include "cidr.h"
 #include "committer.h"
 #include "daemon.h"
+#include "feed.h"
 #include "handover.h"
 #include "intake_keys.h"
 #include "limit.h"
@@ -49,6 +50,7 @@ typedef struct ingest {
     workspaces_t *workspaces;
     handover_t *handover;
     committers_t *committers;
+    feed_t *feed; /* of events */
     link_t *link;
     server_t *server;
 } ingest_t;

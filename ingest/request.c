@@ -50,7 +50,7 @@ void request_again(request_t *request)
     request->charge.count = 0;
     request->answer.status = 0;
     request->answer.type = NULL;
-    request->answer.closes = false;
+    request->answer.closes = request->answer.is_open = false;
     plumb_buf_clear(&request->answer.headers);
     plumb_buf_clear(&request->answer.body);
     problems_clear(&request->problems);

@@ -23,6 +23,7 @@ typedef struct answer {
     int status;
     const char *type;    /* media type */
     bool closes;         /* the connection cannot go on */
+    bool is_open;        /* its head is out, its body is the handler's affair */
     plumb_buf_t headers; /* further lines, each ended by "\r\n" */
     plumb_buf_t body;
 } answer_t;

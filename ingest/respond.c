@@ -105,6 +105,8 @@ static void count(const request_t *request)
     *stpncpy(stpncpy(label, route, sizeof label - 8),
              statuses[row_of(request->answer.status)].label, 7) = '\0';
     plumb_metric_add(PLUMB_M_HTTP_ANSWERS, label, 1);
+    if (request->answer.is_open)
+        return;
     plumb_metric_observe_ms(PLUMB_M_HTTP_SECONDS, series,
                             (double)(plumb_mono_us() - request->began_us) / 1000);
 }
@@ -125,9 +127,29 @@ static bool send_answer(request_t *request)
     return !out->failed;
 }
 
+bool respond_open(request_t *request)
+{
+    answer_t *a = &request->answer;
+    plumb_buf_t *out = &a->body;
+    a->is_open = true;
+    plumb_buf_text(out, statuses[row_of(a->status)].line);
+    put_date(request, out);
+    plumb_buf_printf(out,
+                     "Content-Type: %s\r\nCache-Control: no-cache\r\nX-Accel-Buffering: no\r\n"
+                     "X-Content-Type-Options: nosniff\r\nX-Request-Id: %s\r\n"
+                     "Connection: close\r\n\r\n",
+                     a->type, request->trace_id);
+    return !out->failed && mg_write(request->conn, out->data, out->length) == (int)out->length;
+}
+
 void respond(request_t *request)
 {
     answer_t *a = &request->answer;
+    if (a->is_open) {
+        mg_disable_connection_keep_alive(request->conn);
+        count(request);
+        return;
+    }
     if (a->body.failed || a->headers.failed) {
         plumb_buf_clear(&a->headers);
         answer_error(request, PLUMB_E_MEMORY, "our mistake; it is in the log");

@@ -4,7 +4,11 @@
 
 #include "request.h"
 
-/* Write the answer in one piece, and count it. */
+/* Send the head of an answer that goes on for as long as its handler writes; it needs status and
+ * type.  False: the client is gone. */
+bool respond_open(request_t *request);
+
+/* Write the answer in one piece, unless it is out, and count it. */
 void respond(request_t *request);
 
 #endif

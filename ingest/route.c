@@ -17,6 +17,7 @@
 static const route_t routes[] = {
     ROUTE("POST", "/api/v1/leads", SCOPE_WRITE | SCOPE_INTAKE | SCOPE_ADMIN,
           ROUTE_JSONAPI | ROUTE_BODY, intake_post),
+    ROUTE("GET", "/api/v1/events", SCOPE_READ | SCOPE_ADMIN, 0, events_get),
     READ("/api/v1/leads", api_list),
     READ("/api/v1/leads/{id}", api_get),
     READ("/api/v1/leads/{id}/explain", api_explain),

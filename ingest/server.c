@@ -137,7 +137,7 @@ static int start(server_t *s, plumb_err_t *err)
 {
     const plumb_conf_t *conf = s->ingest->conf;
     char threads[16], head[16], text[256] = "";
-    snprintf(threads, sizeof threads, "%d", (int)conf->ingest_threads);
+    snprintf(threads, sizeof threads, "%u", server_threads(conf));
     snprintf(head, sizeof head, "%d", HEAD_MAX);
     const char *options[] = {"listening_ports",
                              conf->ingest_listen,
@@ -218,8 +218,8 @@ int server_new(server_t **ret, ingest_t *ingest, plumb_err_t *err)
     pthread_mutex_init(&s->lock, NULL);
     int rc = check_listen(ingest->conf->ingest_listen, err);
     if (rc == 0)
-        rc = body_clock_new(&s->clock, (unsigned)ingest->conf->ingest_threads,
-                            ingest->conf->ingest_body_time, err);
+        rc = body_clock_new(&s->clock, server_threads(ingest->conf), ingest->conf->ingest_body_time,
+                            err);
     if (rc == 0)
         rc = start(s, err);
     if (rc == 0)
@@ -227,6 +227,11 @@ int server_new(server_t **ret, ingest_t *ingest, plumb_err_t *err)
     if (rc < 0)
         server_destroy(ret);
     return rc;
+}
+
+unsigned server_threads(const plumb_conf_t *conf)
+{
+    return (unsigned)(conf->ingest_threads + conf->ingest_streams);
 }
 
 int server_port(const server_t *server)

@@ -16,4 +16,7 @@ bool server_destroy(server_t **server);
 
 int server_port(const server_t *server);
 
+/* Handler threads: those for requests, and those that streams may hold. */
+unsigned server_threads(const plumb_conf_t *conf);
+
 #endif

@@ -17,6 +17,8 @@ PLUMB_METRIC(COMMIT_LEADS, "plumb_commit_leads", BATCH, "ingest", "", "Leads in 
 PLUMB_METRIC(COMMIT_SECONDS, "plumb_commit_duration_seconds", REQUEST, "ingest", "", "Time of one committing statement")
 PLUMB_METRIC(INTAKE_WAITING, "plumb_intake_waiting", GAUGE, "ingest", "", "Leads that wait for a commit")
 PLUMB_METRIC(INTAKE_GATHER, "plumb_intake_gather_microseconds", GAUGE, "ingest", "", "Wait for a larger commit, since deliveries lag behind")
+PLUMB_METRIC(EVENT_STREAMS, "plumb_event_streams", GAUGE, "ingest", "", "Streams of events that are open")
+PLUMB_METRIC(EVENT_RESETS, "plumb_event_resets_total", COUNTER, "ingest", "", "Streams that were told to read anew, since they were too far behind")
 PLUMB_METRIC(HANDED_OVER, "plumb_jobs_handed_over_total", COUNTER, "ingest", "path", "Deliveries by how they leave intake: queued, pending, skipped")
 
 PLUMB_METRIC(QUEUE_WAITING, "plumb_queue_waiting", GAUGE, "broker", "channel", "Jobs that wait for a worker")
