@@ -9,6 +9,8 @@ void events_get(request_t *request);
 
 /* Reads of any resource type: which, and which relation, the route's path tells. */
 void api_list(request_t *request);
+void api_counts(request_t *request);
+void api_board(request_t *request);
 void api_get(request_t *request);
 void api_related_one(request_t *request);
 void api_related_many(request_t *request);
@@ -16,6 +18,7 @@ void api_lead_deliveries(request_t *request);
 void api_explain(request_t *request);
 
 void bulk_post(request_t *request);
+
 void public_post(request_t *request);
 void public_options(request_t *request);
 void verification_post(request_t *request);

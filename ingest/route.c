@@ -19,6 +19,8 @@ static const route_t routes[] = {
           ROUTE_JSONAPI | ROUTE_BODY, intake_post),
     ROUTE("GET", "/api/v1/events", SCOPE_READ | SCOPE_ADMIN, 0, events_get),
     READ("/api/v1/leads", api_list),
+    READ("/api/v1/leads/filter-counts", api_counts),
+    READ("/api/v1/leads/kanban", api_board),
     READ("/api/v1/leads/{id}", api_get),
     READ("/api/v1/leads/{id}/explain", api_explain),
     READ("/api/v1/leads/{id}/user", api_related_one),

@@ -7,7 +7,7 @@
 
 typedef struct http {
     int fd;
-    char buffer[262144]; /* what came and was not taken yet; ended by NUL */
+    char buffer[1048576]; /* what came and was not taken yet; ended by NUL */
     size_t length;
 } http_t;
 

@@ -17,8 +17,7 @@ typedef struct page {
     api_selection_t selection;
     api_position_t from;
     plumb_buf_t from_text, sql; /* owned */
-    plumb_key_t index_key;
-    plumb_blind_search_t found;
+    list_terms_t terms;
     bool more;     /* rows beyond those shown, in the direction of reading */
     int64_t total; /* numbered pages */
 } page_t;
@@ -38,50 +37,71 @@ static int find_start(page_t *p, plumb_err_t *err)
                            &request->identity.account, q, q->texts.data + cursor, err);
 }
 
-/* Terms are made under the account's index key. */
-static int find_terms(page_t *p, plumb_err_t *err)
+int list_terms(reading_t *r, api_selection_t *s, list_terms_t *terms, plumb_err_t *err)
 {
-    reading_t *r = p->reading;
-    const api_query_t *q = &r->query;
+    const api_query_t *q = s->query;
     const api_condition_t *search = api_query_condition(q, API_SEARCH, API_ANY);
+    *terms = (list_terms_t){.has_key = false};
     if (r->type->kind != API_LEADS ||
         (search == NULL && api_query_condition(q, PLUMB_LEAD_PHONE, API_ANY) == NULL &&
          api_query_condition(q, PLUMB_LEAD_EMAIL, API_ANY) == NULL))
         return 0;
     int rc = plumb_vault_index_key(r->request->ingest->vault, r->reader->db,
-                                   &r->request->identity.account, &p->index_key, err);
-    p->selection.index_key = &p->index_key;
+                                   &r->request->identity.account, &terms->index_key, err);
+    terms->has_key = true;
     for (unsigned i = 0; rc == 0 && search != NULL && i < q->value_count; i++)
         if (q->values[i].condition == (unsigned)(search - q->conditions)) {
-            plumb_blind_search(&p->found, &p->index_key, q->texts.data + q->values[i].at,
+            plumb_blind_search(&terms->found, &terms->index_key, q->texts.data + q->values[i].at,
                                q->values[i].length);
-            p->selection.found = &p->found;
+            terms->has_search = true;
         }
+    list_terms_use(s, terms);
     return rc;
+}
+
+void list_terms_use(api_selection_t *s, const list_terms_t *terms)
+{
+    s->index_key = terms->has_key ? &terms->index_key : NULL;
+    s->found = terms->has_search ? &terms->found : NULL;
+}
+
+void list_terms_fini(list_terms_t *terms)
+{
+    sodium_memzero(terms, sizeof *terms);
 }
 
 /* ---- rows ---- */
 
 /* Lists have an index to walk, whatever the planner thinks of how few rows a filter will find; one
- * that takes too long is ended by the server, not left to itself. */
-static int tune(reader_t *reader, plumb_err_t *err)
+ * that takes too long is ended by the server, not left to itself.  What has no index looks so
+ * costly then that it would be compiled. */
+int list_tune(reader_t *reader, plumb_err_t *err)
 {
     int rc = plumb_db_connect(reader->db, LIST_MS, err);
     if (rc < 0 || reader->tuned == plumb_db_generation(reader->db))
         return rc;
-    rc = plumb_db_script(reader->db, "SET enable_seqscan = off; SET statement_timeout = '4s'",
+    rc = plumb_db_script(reader->db,
+                         "SET enable_seqscan = off; SET jit = off; SET statement_timeout = '4s'",
                          LIST_MS, err);
     if (rc == 0)
         reader->tuned = plumb_db_generation(reader->db);
     return rc;
 }
 
-static int run(const page_t *p, const char *name, PGresult **rows, plumb_err_t *err)
+int list_untune(reader_t *reader, plumb_err_t *err)
 {
-    if (p->sql.failed)
+    if (reader->tuned == 0 || reader->tuned != plumb_db_generation(reader->db))
+        return 0;
+    reader->tuned = 0;
+    return plumb_db_script(reader->db, "RESET enable_seqscan", LIST_MS, err);
+}
+
+int list_query(reader_t *reader, const char *name, const plumb_buf_t *sql, PGresult **rows,
+               plumb_err_t *err)
+{
+    if (sql->failed)
         return plumb_err_set(err, PLUMB_E_MEMORY, "a list's statement");
-    return plumb_db_query(p->reading->reader->db, name, p->sql.data, p->reading->reader->params,
-                          LIST_MS, rows, err);
+    return plumb_db_query(reader->db, name, sql->data, reader->params, LIST_MS, rows, err);
 }
 
 static int fetch_rows(page_t *p, plumb_err_t *err)
@@ -91,7 +111,7 @@ static int fetch_rows(page_t *p, plumb_err_t *err)
     p->selection.limit = page->size + 1;
     p->selection.offset = page->paging == API_NUMBERS ? (page->number - 1) * page->size : 0;
     api_select_page(&p->sql, r->reader->params, &p->selection);
-    int rc = run(p, "a list's page", &r->rows, err);
+    int rc = list_query(r->reader, "a list's page", &p->sql, &r->rows, err);
     if (rc < 0)
         return rc;
     p->more = PQntuples(r->rows) > page->size;
@@ -105,7 +125,7 @@ static int fetch_total(page_t *p, plumb_err_t *err)
     if (p->reading->query.page.paging != API_NUMBERS)
         return 0;
     api_select_count(&p->sql, p->reading->reader->params, &p->selection);
-    int rc = run(p, "a list's count", &rows, err);
+    int rc = list_query(p->reading->reader, "a list's count", &p->sql, &rows, err);
     if (rc == 0)
         p->total = plumb_get_int8(rows, 0, 0);
     PQclear(rows);
@@ -255,9 +275,9 @@ static int put_document(page_t *p, plumb_err_t *err)
 
 static int make(page_t *p, plumb_err_t *err)
 {
-    int rc = find_terms(p, err);
+    int rc = list_terms(p->reading, &p->selection, &p->terms, err);
     if (rc == 0)
-        rc = tune(p->reading->reader, err);
+        rc = list_tune(p->reading->reader, err);
     if (rc == 0)
         rc = fetch_rows(p, err);
     if (rc == 0)
@@ -282,7 +302,7 @@ void list_answer(reading_t *r)
     } else {
         request->answer.status = 200;
     }
-    sodium_memzero(&p.index_key, sizeof p.index_key);
+    list_terms_fini(&p.terms);
     plumb_buf_fini(&p.from_text);
     plumb_buf_fini(&p.sql);
 }

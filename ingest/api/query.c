@@ -189,11 +189,22 @@ static void check_page(api_query_t *q)
 
 /* ---- all of them ---- */
 
+static bool is_said_here(unsigned may, const char *name)
+{
+    if ((may & (API_MAY_FILTER | API_MAY_LANES)) == 0 || strncmp(name, "filter[", 7) == 0)
+        return true;
+    return (may & API_MAY_LANES) != 0 &&
+           (strncmp(name, "fields[", 7) == 0 || strcmp(name, "page[size]") == 0 ||
+            strcmp(name, "page[limit]") == 0);
+}
+
 static void read_parameter(api_query_t *q, unsigned may, const query_parameter_t *p)
 {
     size_t family = strcspn(p->name, "[");
     const char *rest = p->name + family;
-    if (strcmp(p->name, "include") == 0)
+    if (!is_said_here(may, p->name))
+        api_query_problem(q, p->name, "there is no such parameter here");
+    else if (strcmp(p->name, "include") == 0)
         read_include(q, p->value);
     else if (family == 6 && strncmp(p->name, "fields", family) == 0)
         read_fields(q, p->name, rest, p->value);
@@ -214,6 +225,8 @@ bool api_query_read(api_query_t *q, const api_type_t *type, unsigned may, const 
     int rc;
     *q = (api_query_t){.type = type, .problems = problems, .page = {.size = API_PAGE_DEFAULT}};
     memset(q->fields, 0xff, sizeof q->fields);
+    if ((may & (API_MAY_FILTER | API_MAY_LANES)) != 0)
+        may |= API_MAY_LIST;
     if (type->default_sort != NULL)
         read_sort(q, type->default_sort);
     while ((rc = query_next(&query, &parameter)) > 0) {

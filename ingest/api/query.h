@@ -64,7 +64,9 @@ typedef struct api_query {
 
 /* What may be said besides fields and include. */
 enum {
-    API_MAY_LIST = 1 /* filter, sort, page */
+    API_MAY_LIST = 1,   /* filter, sort, page */
+    API_MAY_FILTER = 2, /* filter, and nothing else: neither fields nor include */
+    API_MAY_LANES = 4   /* filter, fields, page[size], and nothing else */
 };
 
 /* Read `query` (undecoded, may be NULL).  False: `problems` says what is wrong with it. */
