@@ -24,6 +24,14 @@ void public_options(request_t *request);
 void verification_post(request_t *request);
 void verification_confirm(request_t *request);
 void verification_get(request_t *request);
+/* Changes of any resource type, likewise. */
+void api_create(request_t *request);
+void api_update(request_t *request);
+void api_remove(request_t *request);
+void api_restore(request_t *request);
+void api_release(request_t *request);
+void api_operations(request_t *request);
+
 void health_alive(request_t *request);
 void health_ready(request_t *request);
 void health_metrics(request_t *request);

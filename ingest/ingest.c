@@ -96,6 +96,8 @@ int ingest_open(ingest_t *ingest, const plumb_conf_t *conf, plumb_err_t *err)
     if (rc == 0)
         rc = store_init(&in->store, err);
     if (rc == 0)
+        rc = change_store_init(&in->changes_sql, err);
+    if (rc == 0)
         rc = readers_new(&in->readers, conf->database, (unsigned)conf->ingest_readers, err);
     if (rc == 0)
         rc = tokens_new(&in->tokens, in->keyring, in->readers, conf->ingest_cache, err);
@@ -129,6 +131,7 @@ void ingest_close(ingest_t *ingest)
     catalog_destroy(&in->catalog);
     tokens_destroy(&in->tokens);
     readers_destroy(&in->readers);
+    change_store_fini(&in->changes_sql);
     store_fini(&in->store);
     plumb_vault_destroy(&in->vault);
     plumb_keyring_destroy(&in->keyring);

@@ -2,6 +2,7 @@
 #ifndef INGEST_INGEST_H
 #define INGEST_INGEST_H
 
+#include "api/store_change.h"
 #include "blocklist.h"
 #include "catalog.h"
 #include "changes.h"
@@ -37,6 +38,7 @@ typedef struct ingest {
     plumb_keyring_t *keyring;
     plumb_vault_t *vault;
     store_t store;
+    change_store_t changes_sql;
     readers_t *readers;
     tokens_t *tokens;
     catalog_t *catalog;

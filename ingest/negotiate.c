@@ -52,6 +52,7 @@ static bool is_zero(const entry_t *value)
 
 typedef struct range {
     bool jsonapi, any; /* its type */
+    bool atomic;       /* with that extension, and no other */
     bool foreign;      /* a parameter that JSON:API does not allow */
     bool unwanted;     /* q=0 */
 } range_t;
@@ -71,8 +72,10 @@ static range_t read_range(entry_t *e)
         }
         if (is_word(&name, "q"))
             r.unwanted = is_zero(&value);
+        else if (is_word(&name, "ext") && is_word(&value, "\"" ATOMIC_EXT "\""))
+            r.atomic = true;
         else if (!is_word(&name, "profile") && name.end > name.at)
-            r.foreign = true; /* also "ext": whatever it names, it is none of ours */
+            r.foreign = true; /* also "ext" of any other name */
     }
     return r;
 }
@@ -85,25 +88,42 @@ bool negotiate_body(const char *content_type)
         return true;
     entry_t e = {content_type, content_type + strlen(content_type)};
     range_t r = read_range(&e);
-    return r.jsonapi && !r.foreign && e.at == e.end;
+    return r.jsonapi && !r.foreign && !r.atomic && e.at == e.end;
 }
 
-bool negotiate_accept(const char *accept)
+bool negotiate_body_atomic(const char *content_type)
 {
-    if (strcmp(accept, JSONAPI_TYPE) == 0)
-        return true;
+    if (content_type == NULL)
+        return false;
+    entry_t e = {content_type, content_type + strlen(content_type)};
+    range_t r = read_range(&e);
+    return r.jsonapi && !r.foreign && r.atomic && e.at == e.end;
+}
+
+static bool accepts(const char *accept, bool atomic)
+{
     entry_t e = {accept, accept + strlen(accept)};
     skip_blanks(&e);
     if (e.at == e.end)
         return true;
     while (e.at < e.end) {
         range_t r = read_range(&e);
-        if (!r.unwanted && (r.any || (r.jsonapi && !r.foreign)))
+        if (!r.unwanted && (r.any || (r.jsonapi && !r.foreign && r.atomic == atomic)))
             return true;
         if (e.at < e.end)
             e.at++; /* the comma */
     }
     return false;
+}
+
+bool negotiate_accept(const char *accept)
+{
+    return strcmp(accept, JSONAPI_TYPE) == 0 || accepts(accept, false);
+}
+
+bool negotiate_accept_atomic(const char *accept)
+{
+    return accepts(accept, true);
 }
 
 /* ---- queries ---- */

@@ -7,13 +7,20 @@
 
 #define JSONAPI_TYPE "application/vnd.api+json"
 
+#define ATOMIC_EXT "https://jsonapi.org/ext/atomic"
+#define ATOMIC_TYPE JSONAPI_TYPE ";ext=\"" ATOMIC_EXT "\""
+
 /* May a body of this Content-Type (NULL: none given) be taken?  Only "profile" may stand behind the
- * type: no extension is supported here. */
+ * type: no extension is spoken there. */
 bool negotiate_body(const char *content_type);
 
 /* Is one entry of this Accept value such that our answer fits?  Entries of JSON:API with a
  * parameter other than "profile" and "q" do not. */
 bool negotiate_accept(const char *accept);
+
+/* The same where the atomic operations extension is spoken, and nothing else. */
+bool negotiate_body_atomic(const char *content_type);
+bool negotiate_accept_atomic(const char *accept);
 
 /* One parameter of a query, decoded. */
 typedef struct query_parameter {

@@ -22,6 +22,7 @@ static const struct {
     }
     STATUS(201, "Created"),
     STATUS(200, "OK"),
+    STATUS(204, "No Content"),
     STATUS(303, "See Other"),
     STATUS(400, "Bad Request"),
     STATUS(401, "Unauthorized"),
@@ -83,11 +84,14 @@ static void write_head(request_t *request, plumb_buf_t *out)
     const answer_t *a = &request->answer;
     plumb_buf_text(out, statuses[row_of(a->status)].line);
     put_date(request, out);
-    plumb_buf_text(out, "Content-Type: ");
-    plumb_buf_text(out, a->type == NULL ? JSONAPI_TYPE : a->type);
-    plumb_buf_text(out, "\r\nContent-Length: ");
-    put_number(out, a->body.length);
-    plumb_buf_text(out, "\r\nVary: Accept\r\nCache-Control: no-store\r\n"
+    if (a->status != 204) { /* which has no body to speak of */
+        plumb_buf_text(out, "Content-Type: ");
+        plumb_buf_text(out, a->type == NULL ? JSONAPI_TYPE : a->type);
+        plumb_buf_text(out, "\r\nContent-Length: ");
+        put_number(out, a->body.length);
+        plumb_buf_put(out, "\r\n", 2);
+    }
+    plumb_buf_text(out, "Vary: Accept\r\nCache-Control: no-store\r\n"
                         "X-Content-Type-Options: nosniff\r\nX-Request-Id: ");
     plumb_buf_text(out, request->trace_id);
     plumb_buf_put(out, "\r\n", 2);

@@ -14,6 +14,12 @@
 
 #define READ(path, handle) ROUTE("GET", path, SCOPE_READ | SCOPE_ADMIN, ROUTE_JSONAPI, handle)
 
+#define CREATE(path, scopes) ROUTE("POST", path, scopes, ROUTE_JSONAPI | ROUTE_BODY, api_create)
+#define UPDATE(path, scopes) ROUTE("PATCH", path, scopes, ROUTE_JSONAPI | ROUTE_BODY, api_update)
+#define REMOVE(path, scopes) ROUTE("DELETE", path, scopes, ROUTE_JSONAPI, api_remove)
+/* Who may change something of any kind; which kind, the handler asks. */
+#define ANY_WRITE (SCOPE_WRITE | SCOPE_OPERATE | SCOPE_ADMIN)
+
 static const route_t routes[] = {
     ROUTE("POST", "/api/v1/leads", SCOPE_WRITE | SCOPE_INTAKE | SCOPE_ADMIN,
           ROUTE_JSONAPI | ROUTE_BODY, intake_post),
@@ -22,6 +28,12 @@ static const route_t routes[] = {
     READ("/api/v1/leads/filter-counts", api_counts),
     READ("/api/v1/leads/kanban", api_board),
     READ("/api/v1/leads/{id}", api_get),
+    UPDATE("/api/v1/leads/{id}", ANY_WRITE),
+    REMOVE("/api/v1/leads/{id}", SCOPE_WRITE | SCOPE_ADMIN),
+    ROUTE("POST", "/api/v1/leads/{id}/restore", SCOPE_WRITE | SCOPE_ADMIN, ROUTE_JSONAPI,
+          api_restore),
+    ROUTE("POST", "/api/v1/leads/{id}/release", SCOPE_OPERATE | SCOPE_ADMIN, ROUTE_JSONAPI,
+          api_release),
     READ("/api/v1/leads/{id}/explain", api_explain),
     READ("/api/v1/leads/{id}/user", api_related_one),
     READ("/api/v1/leads/{id}/project", api_related_one),
@@ -30,23 +42,38 @@ static const route_t routes[] = {
     READ("/api/v1/leads/{id}/deliveries", api_lead_deliveries),
     READ("/api/v1/users", api_list),
     READ("/api/v1/users/{id}", api_get),
+    CREATE("/api/v1/users", SCOPE_ADMIN),
+    UPDATE("/api/v1/users/{id}", SCOPE_ADMIN),
+    REMOVE("/api/v1/users/{id}", SCOPE_ADMIN),
     READ("/api/v1/users/{id}/projects", api_related_many),
     READ("/api/v1/users/{id}/leads", api_related_many),
     READ("/api/v1/projects", api_list),
     READ("/api/v1/projects/{id}", api_get),
+    CREATE("/api/v1/projects", SCOPE_ADMIN),
+    UPDATE("/api/v1/projects/{id}", SCOPE_ADMIN),
+    REMOVE("/api/v1/projects/{id}", SCOPE_ADMIN),
     READ("/api/v1/projects/{id}/user", api_related_one),
     READ("/api/v1/projects/{id}/quizzes", api_related_many),
     READ("/api/v1/projects/{id}/leads", api_related_many),
     READ("/api/v1/quizzes", api_list),
     READ("/api/v1/quizzes/{id}", api_get),
+    CREATE("/api/v1/quizzes", SCOPE_ADMIN),
+    UPDATE("/api/v1/quizzes/{id}", SCOPE_ADMIN),
+    REMOVE("/api/v1/quizzes/{id}", SCOPE_ADMIN),
     READ("/api/v1/quizzes/{id}/project", api_related_one),
     READ("/api/v1/quizzes/{id}/leads", api_related_many),
     ROUTE("GET", "/api/v1/tokens", SCOPE_ADMIN, ROUTE_JSONAPI, api_list),
     ROUTE("GET", "/api/v1/tokens/{id}", SCOPE_ADMIN, ROUTE_JSONAPI, api_get),
+    CREATE("/api/v1/tokens", SCOPE_ADMIN),
+    UPDATE("/api/v1/tokens/{id}", SCOPE_ADMIN),
+    REMOVE("/api/v1/tokens/{id}", SCOPE_ADMIN),
     ROUTE("GET", "/api/v1/tokens/{id}/project", SCOPE_ADMIN, ROUTE_JSONAPI, api_related_one),
     ROUTE("GET", "/api/v1/tokens/{id}/quiz", SCOPE_ADMIN, ROUTE_JSONAPI, api_related_one),
     READ("/api/v1/blocklist", api_list),
     READ("/api/v1/blocklist/{id}", api_get),
+    CREATE("/api/v1/blocklist", ANY_WRITE),
+    UPDATE("/api/v1/blocklist/{id}", ANY_WRITE),
+    REMOVE("/api/v1/blocklist/{id}", ANY_WRITE),
     READ("/api/v1/blocklist/{id}/project", api_related_one),
     ROUTE("POST", "/api/v1/leads/bulk", SCOPE_WRITE | SCOPE_INTAKE | SCOPE_ADMIN, 0, bulk_post),
     ROUTE("POST", "/api/v1/intake/{key}", 0, ROUTE_BODY, public_post),
@@ -58,6 +85,8 @@ static const route_t routes[] = {
     ROUTE("POST", "/api/v1/phone-verifications/{id}/confirm",
           SCOPE_WRITE | SCOPE_INTAKE | SCOPE_ADMIN, ROUTE_JSONAPI | ROUTE_BODY,
           verification_confirm),
+    ROUTE("POST", "/api/v1/operations", ANY_WRITE, ROUTE_JSONAPI | ROUTE_BODY | ROUTE_ATOMIC,
+          api_operations),
     ROUTE("GET", "/healthz", 0, 0, health_alive),
     ROUTE("GET", "/readyz", 0, 0, health_ready),
     ROUTE("GET", "/metrics", 0, 0, health_metrics),

@@ -6,7 +6,8 @@
 
 enum {
     ROUTE_JSONAPI = 1, /* JSON:API's negotiation holds */
-    ROUTE_BODY = 2     /* takes a document */
+    ROUTE_BODY = 2,    /* takes a document */
+    ROUTE_ATOMIC = 4   /* … of the atomic operations extension */
 };
 
 struct route {

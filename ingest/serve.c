@@ -66,12 +66,12 @@ bool serve_authenticate(request_t *request, unsigned scopes)
 
 static bool accepts_ours(const request_t *request)
 {
-    bool any = false;
+    bool any = false, is_atomic = (request->route->flags & ROUTE_ATOMIC) != 0;
     for (int i = 0; i < request->info->num_headers; i++) {
         const struct mg_header *h = &request->info->http_headers[i];
         if (strcasecmp(h->name, "Accept") != 0)
             continue;
-        if (negotiate_accept(h->value))
+        if (is_atomic ? negotiate_accept_atomic(h->value) : negotiate_accept(h->value))
             return true;
         any = true;
     }
@@ -80,11 +80,13 @@ static bool accepts_ours(const request_t *request)
 
 static bool negotiate(request_t *request)
 {
+    bool is_atomic = (request->route->flags & ROUTE_ATOMIC) != 0;
     if ((request->route->flags & ROUTE_JSONAPI) == 0)
         return true;
     if (!accepts_ours(request)) {
         answer_problem(request, PLUMB_E_NOT_ACCEPTABLE, SOURCE_HEADER, "Accept",
-                       "the answer is " JSONAPI_TYPE " without parameters");
+                       is_atomic ? "the answer is " ATOMIC_TYPE
+                                 : "the answer is " JSONAPI_TYPE " without parameters");
         return false;
     }
     if ((request->route->flags & ROUTE_BODY) == 0)
@@ -96,9 +98,10 @@ static bool negotiate(request_t *request)
                        "there is no such parameter here");
         return false;
     }
-    if (!negotiate_body(request->door.content_type)) {
+    if (!(is_atomic ? negotiate_body_atomic : negotiate_body)(request->door.content_type)) {
         answer_problem(request, PLUMB_E_MEDIA_TYPE, SOURCE_HEADER, "Content-Type",
-                       "want " JSONAPI_TYPE " without parameters");
+                       is_atomic ? "want " ATOMIC_TYPE
+                                 : "want " JSONAPI_TYPE " without parameters");
         return false;
     }
     return true;

@@ -57,7 +57,8 @@ static void country_hint(const plumb_lead_t *lead, char hint[3])
              country->length == 2 ? country->data : "");
 }
 
-void shape_normalise(plumb_lead_t *lead, plumb_buf_t *texts, problems_t *problems)
+void shape_normalise_at(plumb_lead_t *lead, plumb_buf_t *texts, const char *at,
+                        problems_t *problems)
 {
     plumb_slice_t *phone = &lead->value[PLUMB_LEAD_PHONE];
     plumb_slice_t *email = &lead->value[PLUMB_LEAD_EMAIL];
@@ -66,16 +67,21 @@ void shape_normalise(plumb_lead_t *lead, plumb_buf_t *texts, problems_t *problem
     country_hint(lead, country);
     if (phone->data != NULL) {
         if (phone_normalise(number, phone->data, phone->length, country, &err) < 0)
-            values_complain(problems, "/data", PLUMB_E_INVALID, "phone", err.text);
+            values_complain(problems, at, PLUMB_E_INVALID, "phone", err.text);
         else
             *phone = values_keep(texts, number, strlen(number));
     }
     if (email->data != NULL) {
         if (email_normalise(address, email->data, email->length, &err) < 0)
-            values_complain(problems, "/data", PLUMB_E_INVALID, "email", err.text);
+            values_complain(problems, at, PLUMB_E_INVALID, "email", err.text);
         else
             *email = values_keep(texts, address, strlen(address));
     }
+}
+
+void shape_normalise(plumb_lead_t *lead, plumb_buf_t *texts, problems_t *problems)
+{
+    shape_normalise_at(lead, texts, "/data", problems);
 }
 
 void shape_bound(const plumb_lead_t *lead, problems_t *problems)

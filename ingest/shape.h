@@ -19,6 +19,10 @@ bool shape_read(plumb_lead_t *lead, plumb_json_t *json, plumb_buf_t *texts, cons
 /* Normalise what has a usual form (phone, e-mail) into `texts`. */
 void shape_normalise(plumb_lead_t *lead, plumb_buf_t *texts, problems_t *problems);
 
+/* The same of a resource object at `at` in its document ("/data"). */
+void shape_normalise_at(plumb_lead_t *lead, plumb_buf_t *texts, const char *at,
+                        problems_t *problems);
+
 /* Where nothing is normalised: hold what would have been to the length of its row. */
 void shape_bound(const plumb_lead_t *lead, problems_t *problems);
 

@@ -11,7 +11,8 @@ enum {
     SEALED = PLUMB_ATTR_SEALED,
     FILTER = PLUMB_ATTR_FILTER,
     SORT = PLUMB_ATTR_SORT,
-    CHANNEL = PLUMB_ATTR_CHANNEL
+    CHANNEL = PLUMB_ATTR_CHANNEL,
+    OPERATE = PLUMB_ATTR_OPERATE
 };
 
 /* The words of a lead's attributes of type WORD, which are statuses all; of other types none. */

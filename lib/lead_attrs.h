@@ -4,7 +4,7 @@
  * bytes of UTF-8 (text) or JSON.  Parsing, sealing, storing, answering, filtering and documentation
  * read these rows. CREATE UPDATE  who writes may give it then     NEEDED  must be given SEALED
  * personal: kept only inside the sealed frame, never logged FILTER SORT    may be used so in lists
- * CHANNEL channels see it */
+ * CHANNEL channels see it       OPERATE  needs the scope operate or admin */
 PLUMB_LEAD_ATTR(USER_ID, "userId", "user_id", UUID, 36, CREATE | NEEDED | FILTER,
                 "whose project it is")
 PLUMB_LEAD_ATTR(PROJECT_ID, "projectId", "project_id", UUID, 36, CREATE | NEEDED | FILTER | CHANNEL,
@@ -52,8 +52,9 @@ PLUMB_LEAD_ATTR(REGION, "region", "region", TEXT, 255, CREATE | UPDATE | FILTER 
 PLUMB_LEAD_ATTR(TIMEZONE, "timezone", "timezone", TEXT, 64, CREATE | UPDATE | FILTER | CHANNEL,
                 "from the address if not given")
 PLUMB_LEAD_ATTR(VIEWED, "viewed", "viewed", BOOL, 5, UPDATE | FILTER, "somebody opened it")
-PLUMB_LEAD_ATTR(PAID, "paid", "paid", BOOL, 5, FILTER, "its plan covers it")
-PLUMB_LEAD_ATTR(BLOCKED, "blocked", "blocked", BOOL, 5, FILTER, "the blocklist stops it")
+PLUMB_LEAD_ATTR(PAID, "paid", "paid", BOOL, 5, UPDATE | OPERATE | FILTER, "its plan covers it")
+PLUMB_LEAD_ATTR(BLOCKED, "blocked", "blocked", BOOL, 5, UPDATE | OPERATE | FILTER,
+                "the blocklist stops it")
 PLUMB_LEAD_ATTR(IS_TEST, "isTest", "is_test", BOOL, 5, CREATE | FILTER | CHANNEL,
                 "goes only where tests are welcome")
 PLUMB_LEAD_ATTR(DUPLICATE_OF, "duplicateOf", "duplicate_of", UUID, 36, FILTER,

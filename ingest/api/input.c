@@ -20,6 +20,21 @@ static bool refuse(const api_input_t *in, plumb_code_t code, const char *member,
     return false;
 }
 
+bool api_lid_find(const api_lid_t *lids, size_t count, const api_type_t *type,
+                  const plumb_json_t *json, uint32_t lid, plumb_uuid_t *id)
+{
+    char name[PLUMB_JSON_KEY_MAX + 1];
+    if (plumb_json_string(json, lid, name, sizeof name) < 0)
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        if (lids[i].type != type || !plumb_json_equal(json, lids[i].node, name))
+            continue;
+        *id = lids[i].id;
+        return true;
+    }
+    return false;
+}
+
 /* ---- attributes ---- */
 
 /* A lead's attributes are looked for with each lead that comes in, so they have a faster way. */
@@ -78,6 +93,57 @@ static void take_attribute(api_input_t *in, const values_reading_t *r, uint32_t 
     check_null(in, attr, key + 1);
 }
 
+/* ---- relations ---- */
+
+/* The id that resource linkage names.  False: it names none of that type. */
+static bool read_linkage(const api_input_t *in, const api_type_t *type, uint32_t linkage,
+                         plumb_uuid_t *id)
+{
+    char text[PLUMB_UUID_TEXT];
+    uint32_t name = plumb_json_member(in->json, linkage, "type");
+    uint32_t node = plumb_json_member(in->json, linkage, "id");
+    uint32_t lid = plumb_json_member(in->json, linkage, "lid");
+    if (name == 0 || !plumb_json_equal(in->json, name, type->name))
+        return false;
+    if (node == 0)
+        return lid != 0 && api_lid_find(in->lids, in->lid_count, type, in->json, lid, id);
+    ptrdiff_t length = plumb_json_string(in->json, node, text, sizeof text);
+    return length > 0 && plumb_uuid_parse(id, text, (size_t)length);
+}
+
+/* A relation to one stands for its attribute, unless that is given itself. */
+static void take_relation(api_input_t *in, const api_relation_t *relation, uint32_t node)
+{
+    char text[PLUMB_UUID_TEXT], member[64];
+    plumb_uuid_t id;
+    uint32_t linkage = plumb_json_member(in->json, node, "data");
+    int row = relation->attr == NULL ? -1 : find_row(in, relation->attr, strlen(relation->attr));
+    if (row < 0 || linkage == 0 || api_input_has(in, (size_t)row) ||
+        !check_flags(in, &in->type->attrs[row]))
+        return;
+    in->given |= UINT64_C(1) << row;
+    if (in->json->nodes[linkage].type == PLUMB_JSON_NULL)
+        return;
+    if (read_linkage(in, &api_types[relation->kind], linkage, &id)) {
+        in->value[row] = values_keep(in->texts, plumb_uuid_text(&id, text), PLUMB_UUID_TEXT - 1);
+        return;
+    }
+    snprintf(member, sizeof member, "/relationships/%s/data", relation->name);
+    refuse(in, PLUMB_E_INVALID, member, "there is none such");
+}
+
+static void take_relations(api_input_t *in, uint32_t data)
+{
+    uint32_t relations = plumb_json_member(in->json, data, "relationships");
+    for (size_t i = 0; relations != 0 && i < in->type->relation_count; i++) {
+        uint32_t node = plumb_json_member(in->json, relations, in->type->relations[i].name);
+        if (node != 0)
+            take_relation(in, &in->type->relations[i], node);
+    }
+}
+
+/* ---- all of them ---- */
+
 /* Needed and neither given nor complained of. */
 static void check_needed(const api_input_t *in, uint32_t attributes)
 {
@@ -106,6 +172,7 @@ static void take_attributes(api_input_t *in, uint32_t data)
     for (uint32_t at = attributes + 1; attributes != 0 && at < nodes[attributes].next;
          at = nodes[at + 1].next)
         take_attribute(in, &r, at);
+    take_relations(in, data);
     if (in->verb == PLUMB_ATTR_CREATE)
         check_needed(in, attributes);
 }
@@ -133,6 +200,8 @@ static bool check_id(const api_input_t *in, uint32_t data, const plumb_uuid_t *i
     uint32_t node = plumb_json_member(in->json, data, "id");
     if (in->verb == PLUMB_ATTR_CREATE)
         return node == 0 || refuse(in, PLUMB_E_CLIENT_ID, "/id", "ids are given by the server");
+    if (node == 0 && in->lids != NULL) /* then its lid or "ref" told which one is meant */
+        return true;
     if (node == 0)
         return refuse(in, PLUMB_E_BAD_DOCUMENT, "", "want a member \"id\"");
     if (in->json->nodes[node].type != PLUMB_JSON_STRING)
