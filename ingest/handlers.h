@@ -32,6 +32,11 @@ void api_restore(request_t *request);
 void api_release(request_t *request);
 void api_operations(request_t *request);
 
+void account_get(request_t *request);
+void account_update(request_t *request);
+void account_top_up(request_t *request);
+void account_get_top_up(request_t *request);
+
 void health_alive(request_t *request);
 void health_ready(request_t *request);
 void health_metrics(request_t *request);

@@ -197,6 +197,13 @@ static int close_columns(change_t *c, plumb_err_t *err)
     return c->columns.failed ? plumb_err_set(err, PLUMB_E_MEMORY, "write a row") : 0;
 }
 
+int change_put_given(change_t *c, const api_input_t *in, plumb_err_t *err)
+{
+    plumb_buf_clear(&c->columns);
+    put_given(c, in);
+    return close_columns(c, err);
+}
+
 int change_create(change_t *c, const api_type_t *type, uint32_t data, plumb_uuid_t *id,
                   plumb_err_t *err)
 {

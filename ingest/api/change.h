@@ -44,6 +44,9 @@ int change_lead_release(change_t *c, const plumb_uuid_t *id, plumb_err_t *err);
 api_input_t change_input(const change_t *c, const api_type_t *type, unsigned verb,
                          plumb_slice_t *values);
 
+/* Write what was given, and defaults of what is made, to `columns`. */
+int change_put_given(change_t *c, const api_input_t *in, plumb_err_t *err);
+
 /* Is `version` one of those that If-Match names?  STALE. */
 int change_match(const change_t *c, int64_t version, plumb_err_t *err);
 
