@@ -147,6 +147,22 @@ static const struct {
     {"mail", "\"email\":\"@\"", 422, "invalid", "/data/attributes/email"},
 };
 
+/* Terms that are not of the person stay. */
+static void terms_of_fields_stay(void **state)
+{
+    world_t *w = *state;
+    char path[128], id[64];
+    make_lead(w, ",\"name\":\"Anna\"", path, id);
+    http_answer_t answer = patch(w, w->account->token, id, "\"name\":\"Anna Berg\"", "");
+    http_answer_fini(&answer);
+    account_sql(w->account, "UPDATE leads SET terms = terms || 4711::bigint");
+    answer = patch(w, w->account->token, id, "\"name\":\"Vera\"", "");
+    want_status("changed", &answer, 200);
+    http_answer_fini(&answer);
+    want_count(w, "the name's and the field's", 1,
+               "SELECT count(*) FROM leads WHERE cardinality(terms) = 2 AND 4711 = ANY (terms)");
+}
+
 /* One invalid attribute, and nothing is applied. */
 static void what_is_wrong_changes_nothing(void **state)
 {
@@ -496,6 +512,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         TEST(a_lead_is_changed),
         TEST(what_it_is_found_by_follows),
+        TEST(terms_of_fields_stay),
         TEST(what_is_wrong_changes_nothing),
         TEST(documents_that_name_something_else),
         TEST(a_stale_change_is_refused),

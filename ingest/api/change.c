@@ -188,7 +188,7 @@ api_input_t change_input(const change_t *c, const api_type_t *type, unsigned ver
                          .at = c->at,
                          .value = values,
                          .lids = c->lids,
-                         .lid_count = c->lids == NULL ? 0 : *c->lid_count};
+                         .lid_count = c->lid_count};
 }
 
 static int close_columns(change_t *c, plumb_err_t *err)

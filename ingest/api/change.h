@@ -13,7 +13,7 @@ typedef struct change {
     const char *at;        /* pointer to the resource object in the request's document: "/data" */
     const char *if_match;  /* the header's value; NULL: whatever the version */
     const api_lid_t *lids; /* of what was added before; NULL: none may be named so */
-    const size_t *lid_count;
+    size_t lid_count;
     plumb_buf_t columns; /* owned: JSON object from column to value */
     plumb_buf_t sealed;  /* owned */
     char token[80];      /* of a new token: "<id>.<secret>", told once */

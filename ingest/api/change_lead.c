@@ -118,20 +118,44 @@ static void put_term(plumb_buf_t *columns, const char *column, bool has, int64_t
         plumb_buf_text((change_put_name(columns, column), columns), "null");
 }
 
-/* What the lead is found by. */
-static int put_terms(lead_edit_t *e, plumb_err_t *err)
+/* The terms of what is personal as it stands. */
+static int blind_of(const lead_edit_t *e, plumb_blind_t *blind, plumb_err_t *err)
 {
-    plumb_buf_t *columns = &e->c->columns;
     const plumb_slice_t *value = e->lead->value;
     plumb_key_t key;
-    plumb_blind_t blind;
     int rc = plumb_vault_index_key(e->c->request->ingest->vault, e->c->reader->db,
                                    &e->lead->account, &key, err);
+    if (rc == 0)
+        plumb_blind_lead(blind, &key, &value[PLUMB_LEAD_NAME], &value[PLUMB_LEAD_PHONE],
+                         &value[PLUMB_LEAD_EMAIL]);
+    sodium_memzero(&key, sizeof key);
+    return rc;
+}
+
+static bool has_term(const plumb_blind_t *blind, int64_t term)
+{
+    for (size_t i = 0; i < blind->count; i++)
+        if (blind->terms[i] == term)
+            return true;
+    return false;
+}
+
+/* What the lead is found by: its new terms, and of the stored ones those that are not of the
+ * person (fields of data), which nothing here would know how to make. */
+static int put_terms(lead_edit_t *e, const plumb_blind_t *old, plumb_err_t *err)
+{
+    plumb_buf_t *columns = &e->c->columns;
+    plumb_blind_t blind;
+    PGresult *stored = NULL;
+    int rc = blind_of(e, &blind, err);
+    if (rc == 0)
+        rc = store_change_terms(e->c->reader, &e->lead->account, &e->lead->id, &stored, err);
+    for (int i = 0; rc == 0 && i < PQntuples(stored); i++)
+        if (!has_term(old, plumb_get_int8(stored, i, 0)))
+            plumb_blind_add(&blind, plumb_get_int8(stored, i, 0));
+    PQclear(stored);
     if (rc < 0)
         return rc;
-    plumb_blind_lead(&blind, &key, &value[PLUMB_LEAD_NAME], &value[PLUMB_LEAD_PHONE],
-                     &value[PLUMB_LEAD_EMAIL]);
-    sodium_memzero(&key, sizeof key);
     put_term(columns, "phone_term", blind.has_phone, blind.phone);
     put_term(columns, "email_term", blind.has_email, blind.email);
     change_put_name(columns, "terms");
@@ -154,25 +178,37 @@ static void merge(lead_edit_t *e)
     }
 }
 
-static int edit(lead_edit_t *e, plumb_err_t *err)
+static int edit_personal(lead_edit_t *e, plumb_err_t *err)
 {
     plumb_key_t key = {0};
-    bool personal = touches_personal(e);
-    int rc = personal ? open_personal(e, &key, err) : 0;
-    if (rc == 0 && personal)
+    plumb_blind_t old;
+    int rc = open_personal(e, &key, err);
+    if (rc == 0)
+        rc = blind_of(e, &old, err);
+    if (rc == 0)
         rc = store_change_normalises(e->c->reader, &e->lead->account,
                                      &e->lead->value[PLUMB_LEAD_QUIZ_ID], &e->normalises, err);
     if (rc == 0) {
         normalise(e);
         rc = change_problems(e->c);
     }
+    if (rc == 0) {
+        merge(e);
+        rc = seal_personal(e, &key, err);
+    }
+    if (rc == 0)
+        rc = put_terms(e, &old, err);
+    sodium_memzero(&key, sizeof key);
+    return rc;
+}
+
+static int edit(lead_edit_t *e, plumb_err_t *err)
+{
+    if (touches_personal(e))
+        return edit_personal(e, err);
+    int rc = change_problems(e->c);
     if (rc == 0)
         merge(e);
-    if (rc == 0 && personal)
-        rc = seal_personal(e, &key, err);
-    if (rc == 0 && personal)
-        rc = put_terms(e, err);
-    sodium_memzero(&key, sizeof key);
     return rc;
 }
 

@@ -19,8 +19,7 @@ typedef struct operations {
     unsigned number; /* of the operation that is run */
     char at[AT_MAX]; /* "/atomic:operations/3" */
     char data_at[AT_MAX + 8];
-    api_lid_t lids[OPERATIONS_MAX];
-    size_t lid_count;
+    api_lid_t lids[OPERATIONS_MAX]; /* change->lid_count of them */
 } operations_t;
 
 /* What an operation is about. */
@@ -72,7 +71,7 @@ static int read_id(const operations_t *o, operation_t *op, uint32_t object, cons
     if (id == 0 && lid == 0)
         return refuse(o, PLUMB_E_BAD_DOCUMENT, member, "want a member \"id\" or \"lid\"");
     if (id == 0)
-        return api_lid_find(o->lids, o->lid_count, op->type, json, lid, &op->id)
+        return api_lid_find(o->lids, o->change->lid_count, op->type, json, lid, &op->id)
                    ? 0
                    : refuse(o, PLUMB_E_BAD_DOCUMENT, member,
                             "nothing of that lid was added before");
@@ -127,7 +126,7 @@ static int run_add(operations_t *o, operation_t *op, plumb_err_t *err)
         return rc;
     uint32_t lid = plumb_json_member(json, op->data, "lid");
     if (lid != 0)
-        o->lids[o->lid_count++] = (api_lid_t){op->type, lid, op->id};
+        o->lids[o->change->lid_count++] = (api_lid_t){op->type, lid, op->id};
     return put_result(o, op, err);
 }
 
@@ -226,7 +225,7 @@ static int run_all(operations_t *o, uint32_t list, plumb_err_t *err)
 static int run(change_t *c, const void *context, plumb_err_t *err)
 {
     (void)context;
-    uint32_t list;
+    uint32_t list = 0;
     operations_t o = {.change = c};
     plumb_buf_t *out = &c->request->answer.body;
     int rc = read_list(c, &list);
@@ -235,7 +234,7 @@ static int run(change_t *c, const void *context, plumb_err_t *err)
     c->at = o.data_at;
     c->if_match = NULL; /* there is more than one resource to match */
     c->lids = o.lids;
-    c->lid_count = &o.lid_count;
+    c->lid_count = 0;
     plumb_buf_text(out, "{\"jsonapi\":{\"version\":\"1.1\",\"ext\":[\"" ATOMIC_EXT
                         "\"]},\"atomic:results\":[");
     rc = run_all(&o, list, err);

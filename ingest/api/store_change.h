@@ -68,6 +68,10 @@ void change_store_fini_leads(change_store_t *store);
 int store_change_lock_lead(const change_store_t *store, reader_t *reader,
                            const change_target_t *target, PGresult **r, plumb_err_t *err);
 
+/* The lead's terms (leads.terms), a row each. */
+int store_change_terms(reader_t *reader, const plumb_uuid_t *account, const plumb_uuid_t *id,
+                       PGresult **r, plumb_err_t *err);
+
 /* Does the quiz (its id as text) want phones and mail addresses in their normal forms? */
 int store_change_normalises(reader_t *reader, const plumb_uuid_t *account,
                             const plumb_slice_t *quiz, bool *normalises, plumb_err_t *err);

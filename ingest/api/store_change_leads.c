@@ -131,6 +131,20 @@ int store_change_lock_lead(const change_store_t *store, reader_t *reader,
     return rc;
 }
 
+static const plumb_stmt_t select_terms = {
+    .name = "api_terms",
+    .params = 2,
+    .sql = "SELECT unnest(terms) FROM leads WHERE account_id = $1 AND id = $2"};
+
+int store_change_terms(reader_t *reader, const plumb_uuid_t *account, const plumb_uuid_t *id,
+                       PGresult **r, plumb_err_t *err)
+{
+    plumb_params_clear(reader->params);
+    plumb_param_uuid(reader->params, account);
+    plumb_param_uuid(reader->params, id);
+    return plumb_db_exec(reader->db, &select_terms, reader->params, STATEMENT_MS, r, err);
+}
+
 static const plumb_stmt_t select_normalises = {
     .name = "api_normalises",
     .params = 2,

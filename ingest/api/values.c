@@ -257,30 +257,30 @@ static void take_list(const values_reading_t *r, const plumb_attr_t *attr, plumb
 }
 
 void values_read(const values_reading_t *r, const plumb_attr_t *attr, plumb_slice_t *value,
-                 uint32_t at)
+                 uint32_t node)
 {
-    const plumb_json_node_t *node = &r->json->nodes[at];
+    const plumb_json_node_t *given = &r->json->nodes[node];
     *value = (plumb_slice_t){NULL, 0};
-    if (node->type == PLUMB_JSON_NULL)
+    if (given->type == PLUMB_JSON_NULL)
         return;
     switch (attr->type) {
     case PLUMB_ATTR_JSON:
-        take_json(r, attr, value, node);
+        take_json(r, attr, value, given);
         break;
     case PLUMB_ATTR_BOOL:
-        take_bool(r, attr, value, node);
+        take_bool(r, attr, value, given);
         break;
     case PLUMB_ATTR_INT:
-        take_int(r, attr, value, node);
+        take_int(r, attr, value, given);
         break;
     case PLUMB_ATTR_WORDS:
     case PLUMB_ATTR_CIDRS:
-        take_list(r, attr, value, at);
+        take_list(r, attr, value, node);
         break;
     default:
-        if (node->type != PLUMB_JSON_STRING)
+        if (given->type != PLUMB_JSON_STRING)
             invalid(r, attr, "want a string");
         else
-            take_text(r, attr, value, string_of(r, at));
+            take_text(r, attr, value, string_of(r, node));
     }
 }
