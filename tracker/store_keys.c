@@ -146,7 +146,7 @@ int store_remove_keys(store_t *s, const plumb_uuid_t *account, int32_t key, size
 const sealed_column_t sealed_columns[] = {
     SEALED("leads", "sealed_key", "lead", "key"),
     SEALED("credentials", "sealed", "credential", "fields"),
-    SEALED("quizzes", "intake_secret", "quizzes", "sealed"),
+    SEALED("quizzes", "intake_secret", "quiz", "intake_secret"),
     SEALED("blocklist", "sealed", "blocklist", "sealed"),
     SEALED("phone_verifications", "sealed", "phone-verification", "phone"),
 };
