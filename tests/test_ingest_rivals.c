@@ -6,8 +6,10 @@
 #include "ingest.h"
 #include "server.h"
 
+#include <inttypes.h>
 #include <pthread.h>
 #include <setjmp.h>
+#include <sodium.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -279,6 +281,20 @@ static void duplicates(void **state)
     }
 }
 
+/* A repeat under its key is answered as the first time, whoever is there by now. */
+static void repeats_are_no_duplicates(void **state)
+{
+    world_t *w = *state;
+    begin(w, DUPLICATES("\"policy\":\"reject\""), "unlimited", 0);
+    http_answer_t first = post(w, 0, "k2", ",\"phone\":\"+79001234567\"");
+    http_answer_t again = post(w, 1, "k2", ",\"phone\":\"+79001234567\"");
+    assert_int_equal(first.status, 201);
+    assert_int_equal(again.status, 201);
+    assert_string_equal(first.body, again.body);
+    http_answer_fini(&first);
+    http_answer_fini(&again);
+}
+
 /* Deleted and blocked leads do not count; nor do those before the window. */
 static void who_does_not_count(void **state)
 {
@@ -444,6 +460,21 @@ static void race_for_one_person(void **state)
     }
 }
 
+/* Somebody else is at the account all the time, so that the gate is shared and keys are locked. */
+static void race_for_one_person_by_keys(void **state)
+{
+    world_t *w = *state;
+    int64_t gate;
+    crypto_shorthash_siphashx24((uint8_t *)&gate, (const uint8_t *)"account", 7, w->account->id.b);
+    account_sql(w->account, "SELECT pg_advisory_lock_shared(%" PRId64 ")", gate);
+    race_for_one_person(state);
+    assert_int_equal(account_count(w->account,
+                                   "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND "
+                                   "mode = 'ExclusiveLock'"),
+                     0);
+    account_sql(w->account, "SELECT pg_advisory_unlock_shared(%" PRId64 ")", gate);
+}
+
 static void race_of_identical_leads(void **state)
 {
     world_t *w = *state;
@@ -531,11 +562,13 @@ int main(void)
         cmocka_unit_test(old_leads_are_not_identical),
         cmocka_unit_test(identical_under_a_key),
         cmocka_unit_test(duplicates),
+        cmocka_unit_test(repeats_are_no_duplicates),
         cmocka_unit_test(who_does_not_count),
         cmocka_unit_test(payment),
         cmocka_unit_test(blocked),
         cmocka_unit_test(tells_and_counts),
         cmocka_unit_test(race_for_one_person),
+        cmocka_unit_test(race_for_one_person_by_keys),
         cmocka_unit_test(race_of_identical_leads),
         cmocka_unit_test(race_under_one_key),
         cmocka_unit_test(race_for_the_balance),
