@@ -216,11 +216,11 @@ static void agree_with_lists(void **state)
 static void open_ends(void **state)
 {
     static const char *const ranges[] = {
-        "&filter[createdAt][gte]=0001-01-01",
+        "&filter[createdAt][gte]=1970-01-01",
         "&filter[createdAt][lt]=9999-12-31T23:59:59Z",
-        "&filter[createdAt][lt]=0001-01-01",
+        "&filter[createdAt][lt]=1970-01-02",
         "&filter[createdAt][gte]=9999-12-31",
-        "&filter[createdAt][gte]=0001-01-01&filter[createdAt][lt]=9999-12-31",
+        "&filter[createdAt][gte]=1970-01-01&filter[createdAt][lt]=9999-12-31",
         "&filter[createdAt][gte]=" DAY "04&filter[createdAt][lt]=" DAY "02"};
     world_t *w = *state;
     for (size_t i = 0; i < PLUMB_COUNT(ranges); i++) {
