@@ -12,7 +12,7 @@ static void address_of(const request_t *request, uint8_t address[16])
 {
     const plumb_slice_t *value = &request->lead.value[PLUMB_LEAD_IP_ADDRESS];
     char text[INET6_ADDRSTRLEN] = "";
-    memcpy(address, request->source.address, 16);
+    memcpy(address, &request->source.exact.sin6_addr, 16);
     if (value->data == NULL || value->length >= sizeof text)
         return;
     memcpy(text, value->data, value->length);
@@ -20,7 +20,7 @@ static void address_of(const request_t *request, uint8_t address[16])
     if (inet_pton(AF_INET, text, address + 12) == 1)
         address[10] = address[11] = 0xFF;
     else if (inet_pton(AF_INET6, text, address) != 1)
-        memcpy(address, request->source.address, 16);
+        memcpy(address, &request->source.exact.sin6_addr, 16);
 }
 
 /* Of the mail address, in lower case; empty if there is none. */

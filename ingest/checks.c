@@ -11,7 +11,10 @@
 
 static check_verdict_t check_token(request_t *request, const char **reason)
 {
-    *reason = plumb_uuid_is_nil(&request->identity.project) ? "account" : "project";
+    const identity_t *identity = &request->identity;
+    *reason = !plumb_uuid_is_nil(&identity->quiz)      ? "quiz"
+              : !plumb_uuid_is_nil(&identity->project) ? "project"
+                                                       : "account";
     return CHECK_PASSED;
 }
 
@@ -54,10 +57,16 @@ static void match(request_t *request, plumb_lead_attr_t attr, const plumb_uuid_t
         unknown_id(request, attr);
 }
 
-static bool may_use(const identity_t *identity, const plumb_uuid_t *project)
+/* To another one than this. */
+static bool is_bound_elsewhere(const plumb_uuid_t *to, const plumb_uuid_t *id)
 {
-    return plumb_uuid_is_nil(&identity->project) ||
-           plumb_uuid_compare(&identity->project, project) == 0;
+    return !plumb_uuid_is_nil(to) && plumb_uuid_compare(to, id) != 0;
+}
+
+static bool may_use(const identity_t *identity, const quiz_t *quiz)
+{
+    return !is_bound_elsewhere(&identity->project, &quiz->project) &&
+           !is_bound_elsewhere(&identity->quiz, &quiz->id);
 }
 
 static check_verdict_t check_ownership(request_t *request, const char **reason)
@@ -74,7 +83,7 @@ static check_verdict_t check_ownership(request_t *request, const char **reason)
     }
     unsigned before = request->problems.count;
     const quiz_t *quiz = request->quiz;
-    if (!quiz->is_known || !may_use(identity, &quiz->project)) {
+    if (!quiz->is_known || !may_use(identity, quiz)) {
         unknown_id(request, PLUMB_LEAD_QUIZ_ID);
     } else {
         match(request, PLUMB_LEAD_PROJECT_ID, &quiz->project, quiz->project_active);

@@ -167,16 +167,17 @@ static int catch_up(streaming_t *s, plumb_err_t *err)
 
 /* ---- a stream ---- */
 
-/* Its token may have been revoked since. */
+/* Its token may have been revoked since, or bound to other addresses. */
 static bool ping(streaming_t *s)
 {
     plumb_err_t err = {0};
     identity_t identity;
     bool presented;
-    int rc = tokens_check(s->request->ingest->tokens, s->request->door.authorization, false,
-                          &identity, &presented, &err);
+    int rc = tokens_check(s->request->ingest->tokens, s->request->door.authorization,
+                          (const struct sockaddr *)&s->request->source.exact, false, &identity,
+                          &presented, &err);
     put_place(s, ": ping\n");
-    return rc != -PLUMB_E_UNAUTHENTICATED && send_out(s);
+    return rc != -PLUMB_E_UNAUTHENTICATED && rc != -PLUMB_E_FORBIDDEN && send_out(s);
 }
 
 /* True: go on. */

@@ -43,6 +43,14 @@ static int hear_changes(ingest_t *in, plumb_err_t *err)
     return changes_new(&in->changes, in->conf->database, caches, PLUMB_COUNT(caches), err);
 }
 
+static int start_upkeep(ingest_t *in, plumb_err_t *err)
+{
+    const upkeep_task_t tasks[] = {
+        {in->conf->token_used_every, tokens_write_used, in->tokens},
+    };
+    return upkeep_new(&in->upkeep, tasks, PLUMB_COUNT(tasks), err);
+}
+
 static int open_rest(ingest_t *in, plumb_err_t *err)
 {
     const plumb_conf_t *conf = in->conf;
@@ -53,6 +61,8 @@ static int open_rest(ingest_t *in, plumb_err_t *err)
         rc = hear_changes(in, err);
     if (rc == 0)
         rc = limits_new(&in->limits, err);
+    if (rc == 0)
+        rc = start_upkeep(in, err);
     if (rc == 0)
         rc = strangers_new(&in->strangers, err);
     if (rc == 0)
@@ -88,6 +98,8 @@ int ingest_open(ingest_t *ingest, const plumb_conf_t *conf, plumb_err_t *err)
     int rc =
         plumb_cidr_list(conf->trusted_proxies, in->proxies, PLUMB_CIDRS_MAX, &in->proxy_count, err);
     if (rc == 0)
+        rc = ip_filter_new(&in->filter, conf->allowed_ips, conf->denied_ips, err);
+    if (rc == 0)
         rc = read_rates(in, err);
     if (rc == 0)
         rc = plumb_keyring_open(&in->keyring, conf->keys_dir, err);
@@ -100,7 +112,8 @@ int ingest_open(ingest_t *ingest, const plumb_conf_t *conf, plumb_err_t *err)
     if (rc == 0)
         rc = readers_new(&in->readers, conf->database, (unsigned)conf->ingest_readers, err);
     if (rc == 0)
-        rc = tokens_new(&in->tokens, in->keyring, in->readers, conf->ingest_cache, err);
+        rc = tokens_new(&in->tokens, in->keyring, in->readers, conf->ingest_cache,
+                        conf->token_used_every, err);
     if (rc == 0)
         rc = catalog_new(&in->catalog, &in->store, in->readers, in->vault, conf->ingest_cache, err);
     if (rc == 0)
@@ -124,17 +137,21 @@ void ingest_close(ingest_t *ingest)
     workspaces_destroy(&in->workspaces);
     running_destroy(&in->running);
     strangers_destroy(&in->strangers);
+    upkeep_destroy(&in->upkeep);
     limits_destroy(&in->limits);
     changes_destroy(&in->changes);
     intake_keys_destroy(&in->intake_keys);
     blocklists_destroy(&in->blocklists);
     catalog_destroy(&in->catalog);
+    if (in->tokens != NULL)
+        tokens_write_used(in->tokens);
     tokens_destroy(&in->tokens);
     readers_destroy(&in->readers);
     change_store_fini(&in->changes_sql);
     store_fini(&in->store);
     plumb_vault_destroy(&in->vault);
     plumb_keyring_destroy(&in->keyring);
+    ip_filter_release(&in->filter);
 }
 
 int ingest_ready(void *self, plumb_err_t *err)

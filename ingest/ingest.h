@@ -12,6 +12,7 @@
 #include "feed.h"
 #include "handover.h"
 #include "intake_keys.h"
+#include "ip_filter.h"
 #include "limit.h"
 #include "link.h"
 #include "readers.h"
@@ -20,6 +21,7 @@
 #include "store.h"
 #include "strangers.h"
 #include "token.h"
+#include "upkeep.h"
 #include "vault.h"
 #include "workspace.h"
 
@@ -35,6 +37,7 @@ typedef struct ingest {
     const plumb_conf_t *conf; /* the daemon's, or a test's */
     plumb_cidr_t proxies[PLUMB_CIDRS_MAX];
     size_t proxy_count;
+    ip_filter_t *filter; /* of all that is under /api/; NULL: none */
     plumb_keyring_t *keyring;
     plumb_vault_t *vault;
     store_t store;
@@ -47,6 +50,7 @@ typedef struct ingest {
     changes_t *changes;
     rates_t rates;
     limits_t *limits;
+    upkeep_t *upkeep;
     strangers_t *strangers;
     running_t *running; /* Idempotency-Keys under way */
     workspaces_t *workspaces;

@@ -64,7 +64,7 @@ void request_begin(request_t *request, struct mg_connection *conn)
     request->route = NULL;
     request->is_head = request->body_read = false;
     request->identity = (identity_t){.scopes = 0};
-    request->source = (source_t){{0}};
+    request->source = (source_t){.exact = {.sin6_family = AF_UNSPEC}};
     request->quiz = NULL;
     request_again(request);
 }

@@ -14,6 +14,7 @@
 #include "shape.h"
 #include "workspace.h"
 
+#include <netinet/in.h>
 #include <time.h>
 
 typedef struct route route_t;
@@ -34,9 +35,10 @@ typedef struct charge {
     unsigned count;
 } charge_t;
 
-/* The client's address, for limits. */
+/* The client's address. */
 typedef struct source {
-    uint8_t address[16]; /* IPv4 mapped; of IPv6 the first 64 bits */
+    uint8_t address[16];       /* for limits: IPv4 mapped; of IPv6 the first 64 bits */
+    struct sockaddr_in6 exact; /* IPv4 mapped; family 0: not known */
 } source_t;
 
 typedef struct request {

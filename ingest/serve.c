@@ -45,7 +45,8 @@ bool serve_authenticate(request_t *request, unsigned scopes)
     bool presented;
     int64_t kept_out_ms =
         strangers_kept_out(in->strangers, request->source.address, plumb_mono_ms());
-    int rc = tokens_check(in->tokens, request->door.authorization, kept_out_ms > 0,
+    int rc = tokens_check(in->tokens, request->door.authorization,
+                          (const struct sockaddr *)&request->source.exact, kept_out_ms > 0,
                           &request->identity, &presented, &err);
     if (rc == -PLUMB_E_UNAUTHENTICATED) {
         refuse_stranger(request, presented, kept_out_ms, &err);
@@ -60,6 +61,17 @@ bool serve_authenticate(request_t *request, unsigned scopes)
         return false;
     }
     return true;
+}
+
+/* Of everything but health and metrics. */
+static bool pass_address(request_t *request)
+{
+    static const char api[] = "/api/";
+    if (strncmp(request->route->path, api, sizeof api - 1) != 0 ||
+        ip_filter_passes(request->ingest->filter, (struct sockaddr *)&request->source.exact))
+        return true;
+    answer_error(request, PLUMB_E_FORBIDDEN, "requests from this address are not taken");
+    return false;
 }
 
 /* ---- what is sent and wanted ---- */
@@ -186,7 +198,8 @@ void serve(request_t *request, body_clock_t *clock, bool draining)
         refuse_route(request, allow, &err);
     } else if (negotiate(request)) {
         source_find(request);
-        if ((request->route->scopes == 0 || serve_authenticate(request, request->route->scopes)) &&
+        if (pass_address(request) &&
+            (request->route->scopes == 0 || serve_authenticate(request, request->route->scopes)) &&
             read_body(request, clock))
             handle(request);
     }

@@ -28,14 +28,15 @@ static bool parse(const char *text, size_t length, struct sockaddr_storage *addr
 
 static void set(source_t *source, const struct sockaddr_storage *address)
 {
-    memset(source->address, 0, sizeof source->address);
+    struct in6_addr *v6 = &source->exact.sin6_addr;
+    *source = (source_t){.exact = {.sin6_family = AF_INET6}};
     if (address->ss_family == AF_INET) {
-        source->address[10] = source->address[11] = 0xFF;
-        memcpy(source->address + 12, &((const struct sockaddr_in *)address)->sin_addr, 4);
+        v6->s6_addr[10] = v6->s6_addr[11] = 0xFF;
+        memcpy(v6->s6_addr + 12, &((const struct sockaddr_in *)address)->sin_addr, 4);
     } else {
-        const struct in6_addr *v6 = &((const struct sockaddr_in6 *)address)->sin6_addr;
-        memcpy(source->address, v6, IN6_IS_ADDR_V4MAPPED(v6) ? 16 : 8);
+        *v6 = ((const struct sockaddr_in6 *)address)->sin6_addr;
     }
+    memcpy(source->address, v6, IN6_IS_ADDR_V4MAPPED(v6) ? 16 : 8);
 }
 
 static bool is_proxy(const ingest_t *in, const struct sockaddr_storage *address)

@@ -66,7 +66,9 @@ static const plumb_stmt_t select_token = {
     .name = "ingest_token",
     .params = 1,
     .sql = "SELECT t.account_id, t.key_id, t.hash, array_to_string(t.scopes, ' '), t.project_id, "
-           "t.revoked_at IS NULL AND coalesce(t.expires_at > now(), true) AND a.active "
+           "t.revoked_at IS NULL AND coalesce(t.expires_at > now(), true) AND a.active, "
+           "t.quiz_id, coalesce(array_to_string(t.allowed_ips, ','), ''), "
+           "coalesce(array_to_string(t.denied_ips, ','), '') "
            "FROM tokens t JOIN accounts a ON a.id = t.account_id WHERE t.id = $1"};
 
 static unsigned read_scopes(const char *text)
@@ -103,9 +105,30 @@ int store_token(reader_t *reader, const char *id, token_row_t *row, plumb_err_t 
         row->identity.scopes = read_scopes(plumb_get_text(r, 0, 3));
         row->identity.project = plumb_get_uuid(r, 0, 4);
         row->is_good = plumb_get_bool(r, 0, 5);
+        row->identity.quiz = plumb_get_uuid(r, 0, 6);
+        if (!plumb_uuid_is_nil(&row->identity.quiz)) /* it may stand in a public page */
+            row->identity.scopes &= SCOPE_INTAKE;
+        rc = ip_filter_new(&row->filter, plumb_get_text(r, 0, 7), plumb_get_text(r, 0, 8), err);
     }
     PQclear(r);
     return rc;
+}
+
+/* In order, and without waiting for another ingest that writes the same just now. */
+static const plumb_stmt_t update_tokens_used = {
+    .name = "ingest_tokens_used",
+    .params = 1,
+    .sql = "UPDATE tokens SET used_at = now() WHERE id IN (SELECT id FROM tokens "
+           "WHERE id = ANY ($1::text[]) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED)"};
+
+int store_tokens_used(reader_t *reader, const char *ids, size_t count, plumb_err_t *err)
+{
+    plumb_params_clear(reader->params);
+    plumb_array_begin(reader->params, PLUMB_ARRAY_TEXT);
+    for (size_t i = 0; i < count; i++)
+        plumb_item_textn(reader->params, ids + i * TOKEN_ID, TOKEN_ID);
+    plumb_array_end(reader->params);
+    return plumb_db_exec(reader->db, &update_tokens_used, reader->params, STATEMENT_MS, NULL, err);
 }
 
 /* ---- quizzes ---- */

@@ -18,8 +18,12 @@ struct store {
 int store_init(store_t *store, plumb_err_t *err);
 void store_fini(store_t *store);
 
-/* The token's row; one that is not there comes with is_good false. */
+/* The token's row; one that is not there comes with is_good false.  `row` is overwritten; its
+ * filter is the caller's. */
 int store_token(reader_t *reader, const char *id, token_row_t *row, plumb_err_t *err);
+
+/* The tokens of `count` ids, TOKEN_ID bytes each, were used just now. */
+int store_tokens_used(reader_t *reader, const char *ids, size_t count, plumb_err_t *err);
 
 /* Fill what is known of quiz (account, id). */
 int store_quiz(reader_t *reader, quiz_t *quiz, plumb_err_t *err);

@@ -1,64 +1,8 @@
-/* What stands before a lead, over raw HTTP: rate limits. */
-#include "account.h"
-#include "clock.h"
+/* Rate limits over raw HTTP: what is told, of whom they are, what is free. */
+#include "api_world.h"
 #include "count.h"
-#include "http.h"
-#include "ingest.h"
-#include "server.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
-
-#include <cmocka.h>
-
-#define JSONAPI "application/vnd.api+json"
 #define SECOND INT64_C(1000000)
-
-typedef struct world {
-    account_t *account;
-    ingest_t ingest;
-    int port;
-} world_t;
-
-static plumb_err_t err;
-
-/* The interval of asking again, never a wait by itself. */
-static void pause_ms(long ms)
-{
-    struct timespec pause = {.tv_nsec = ms * 1000000};
-    nanosleep(&pause, NULL);
-}
-
-static int setup(void **state)
-{
-    world_t *w = calloc(1, sizeof *w);
-    *state = w;
-    w->account = account_new();
-    w->ingest = (ingest_t){.daemon = {.signal_fd = -1}};
-    if (ingest_open(&w->ingest, &w->account->conf, &err) < 0)
-        fail_msg("open: %s", err.text);
-    w->port = server_port(w->ingest.server);
-    int64_t deadline_ms = plumb_mono_ms() + 20000;
-    while (ingest_ready(&w->ingest, &err) < 0) {
-        if (plumb_mono_ms() > deadline_ms)
-            fail_msg("not ready: %s", err.text);
-        pause_ms(5);
-    }
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    world_t *w = *state;
-    ingest_close(&w->ingest);
-    account_destroy(&w->account);
-    free(w);
-    return 0;
-}
 
 static http_answer_t post_as(world_t *w, const char *token, const char *attributes,
                              const char *more)
@@ -67,7 +11,7 @@ static http_answer_t post_as(world_t *w, const char *token, const char *attribut
     account_document(w->account, attributes, document, sizeof document);
     snprintf(headers, sizeof headers, "Authorization: Bearer %s\r\nContent-Type: " JSONAPI "\r\n%s",
              token, more);
-    return http_exchange(w->port, "POST", "/api/v1/leads", headers, document);
+    return http_exchange(w->ports[0], "POST", "/api/v1/leads", headers, document);
 }
 
 static http_answer_t post(world_t *w, const char *attributes)
@@ -111,8 +55,8 @@ static void off(void **state)
 static void tells_of_limits(void **state)
 {
     world_t *w = *state;
-    w->ingest.rates.account = (plumb_rate_t){60, 3600 * SECOND, 3};
-    w->ingest.rates.token = (plumb_rate_t){1000, SECOND, 1000};
+    w->ingest[0].rates.account = (plumb_rate_t){60, 3600 * SECOND, 3};
+    w->ingest[0].rates.token = (plumb_rate_t){1000, SECOND, 1000};
     for (int left = 2; left >= 0; left--) {
         char state_of[64];
         http_answer_t made = post(w, "");
@@ -132,12 +76,12 @@ static void tells_of_limits(void **state)
     assert_in_range(wait, 1, 60);
     assert_string_equal(http_header(&refused, "RateLimit"), state_of);
     http_answer_t read =
-        http_exchange(w->port, "GET", "/api/v1/leads/0190c9d2-0000-7000-8000-000000000000",
+        http_exchange(w->ports[0], "GET", "/api/v1/leads/0190c9d2-0000-7000-8000-000000000000",
                       "Authorization: Bearer abcdefghijkl."
                       "0123456789abcdefghijklmnopqrstuvwxyzABCDEFG\r\n",
                       NULL);
     assert_int_equal(read.status, 429); /* reads count too */
-    w->ingest.rates = (rates_t){.token = {.count = 0}};
+    w->ingest[0].rates = (rates_t){.token = {.count = 0}};
     assert_int_equal(account_count(w->account, "SELECT count(*) FROM leads, json_array_elements("
                                                "trace) t WHERE t->>0 = 'limits' AND t->>1 = "
                                                "'passed'"),
@@ -193,7 +137,7 @@ static void refusals_are_free(void **state)
 {
     world_t *w = *state;
     set_quiz(w, "{\"limits\":{\"clientPerMinute\":1}}");
-    w->ingest.rates.token = (plumb_rate_t){1, 3600 * SECOND, 3};
+    w->ingest[0].rates.token = (plumb_rate_t){1, 3600 * SECOND, 3};
     want(w, "first", ",\"fingerprint\":\"free\"", 201);
     for (int i = 0; i < 5; i++) {
         want(w, "client", ",\"fingerprint\":\"free\"", 429);
@@ -202,7 +146,7 @@ static void refusals_are_free(void **state)
     want(w, "another", ",\"fingerprint\":\"free2\"", 201);
     want(w, "a third", ",\"fingerprint\":\"free3\"", 201);
     want(w, "token", ",\"fingerprint\":\"free4\"", 429);
-    w->ingest.rates.token.count = 0;
+    w->ingest[0].rates.token.count = 0;
     set_quiz(w, "{}");
 }
 
@@ -235,5 +179,5 @@ int main(void)
         cmocka_unit_test(repeats_are_free),
     };
     pg_conninfo();
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, world_setup, world_teardown);
 }
