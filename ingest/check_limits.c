@@ -9,7 +9,7 @@
 #define MINUTE_US INT64_C(60000000)
 #define DAY_US (INT64_C(24) * 60 * MINUTE_US)
 
-/* One more limit, unless it is none.  Returns its subject, to be filled. */
+/* One more limit.  Returns its subject, to be filled. */
 static uint8_t *add(charge_t *charge, limit_kind_t kind, const plumb_rate_t *rate)
 {
     limit_t *limit = &charge->list[charge->count];
@@ -72,6 +72,7 @@ bool checks_charge(request_t *request)
         return true;
     if (limits_take(request->ingest->limits, charge->list, charge->count, plumb_mono_us(),
                     &state)) {
+        charge->is_shared = state.is_shared;
         answer_limit_headers(request, &state);
         return true;
     }
@@ -84,7 +85,7 @@ void checks_uncharge(request_t *request)
 {
     charge_t *charge = &request->charge;
     if (charge->count > 0)
-        limits_give(request->ingest->limits, charge->list, charge->count);
+        limits_give(request->ingest->limits, charge->list, charge->count, charge->is_shared);
     charge->count = 0;
 }
 

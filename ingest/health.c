@@ -21,13 +21,12 @@ void health_ready(request_t *request)
     plumb_err_t err = {0};
     const char *query = request->door.query;
     bool verbose = query != NULL && strncmp(query, "verbose", strlen("verbose")) == 0;
-    if (ingest_ready(request->ingest, &err) == 0) {
-        plain(request, 200, "ready\n");
-        return;
-    }
-    plain(request, 503, verbose ? err.text : "not ready");
-    plumb_buf_text(&request->answer.body, "\n");
-    answer_header(request, "Retry-After", "1");
+    bool ready = ingest_ready(request->ingest, &err) == 0;
+    plain(request, ready ? 200 : 503, ready ? "ready\n" : "not ready\n");
+    if (verbose)
+        plumb_buf_printf(&request->answer.body, "%s\n", err.text);
+    if (!ready)
+        answer_header(request, "Retry-After", "1");
 }
 
 void health_metrics(request_t *request)

@@ -60,7 +60,9 @@ static int open_rest(ingest_t *in, plumb_err_t *err)
     if (rc == 0)
         rc = hear_changes(in, err);
     if (rc == 0)
-        rc = limits_new(&in->limits, err);
+        rc = redis_new(&in->redis, conf, err);
+    if (rc == 0)
+        rc = limits_new(&in->limits, in->redis, err);
     if (rc == 0)
         rc = start_upkeep(in, err);
     if (rc == 0)
@@ -139,6 +141,7 @@ void ingest_close(ingest_t *ingest)
     strangers_destroy(&in->strangers);
     upkeep_destroy(&in->upkeep);
     limits_destroy(&in->limits);
+    redis_destroy(&in->redis);
     changes_destroy(&in->changes);
     intake_keys_destroy(&in->intake_keys);
     blocklists_destroy(&in->blocklists);
@@ -152,13 +155,4 @@ void ingest_close(ingest_t *ingest)
     plumb_vault_destroy(&in->vault);
     plumb_keyring_destroy(&in->keyring);
     ip_filter_release(&in->filter);
-}
-
-int ingest_ready(void *self, plumb_err_t *err)
-{
-    ingest_t *in = self;
-    int rc = committers_ready(in->committers, err);
-    if (rc == 0 && !handover_is_fresh(in->handover, plumb_mono_ms()))
-        plumb_log_event(LOG_DEBUG, "no_beacon", "leads=wait_for_the_tracker");
-    return rc;
 }

@@ -16,6 +16,7 @@
 #include "limit.h"
 #include "link.h"
 #include "readers.h"
+#include "redis.h"
 #include "running.h"
 #include "seal.h"
 #include "store.h"
@@ -48,6 +49,7 @@ typedef struct ingest {
     blocklists_t *blocklists;
     intake_keys_t *intake_keys;
     changes_t *changes;
+    redis_t *redis; /* NULL: none is configured */
     rates_t rates;
     limits_t *limits;
     upkeep_t *upkeep;
@@ -67,7 +69,7 @@ int ingest_open(ingest_t *ingest, const plumb_conf_t *conf, plumb_err_t *err);
 /* Refuse new requests, finish those under way within 25 s, stop. */
 void ingest_close(ingest_t *ingest);
 
-/* 0, or what is missing, one line each. */
+/* Can leads be taken?  `err` says of each part how it is, one line each, also if they can. */
 int ingest_ready(void *self, plumb_err_t *err);
 
 #endif

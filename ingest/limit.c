@@ -3,6 +3,8 @@
 #include "limit.h"
 
 #include "cells.h"
+#include "limit_redis.h"
+#include "metrics.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -22,6 +24,7 @@ typedef struct limits_table {
 struct limits {
     pthread_mutex_t lock;
     limits_table_t buckets;
+    limit_redis_t *shared; /* NULL: there is no Redis */
 };
 
 const char *limit_name(limit_kind_t kind)
@@ -34,7 +37,7 @@ const char *limit_name(limit_kind_t kind)
     return names[kind];
 }
 
-int limits_new(limits_t **ret, plumb_err_t *err)
+int limits_new(limits_t **ret, redis_t *redis, plumb_err_t *err)
 {
     limits_t *limits = calloc(1, sizeof *limits);
     *ret = limits;
@@ -46,13 +49,17 @@ int limits_new(limits_t **ret, plumb_err_t *err)
         limits_destroy(ret);
         return plumb_err_set(err, PLUMB_E_MEMORY, "rate limits");
     }
-    return 0;
+    int rc = redis == NULL ? 0 : limit_redis_new(&limits->shared, redis, err);
+    if (rc < 0)
+        limits_destroy(ret);
+    return rc;
 }
 
 void limits_destroy(limits_t **limits)
 {
     if (limits == NULL || *limits == NULL)
         return;
+    limit_redis_destroy(&(*limits)->shared);
     cells_fini(&(*limits)->buckets.ours);
     cells_fini(&(*limits)->buckets.theirs);
     pthread_mutex_destroy(&(*limits)->lock);
@@ -85,7 +92,8 @@ void limit_judge(limit_state_t *state, const limit_t *limit, int64_t ahead_us)
     limit_state_t one = {.limit = limit,
                          .remaining = room < 0 ? 0 : room / limit_interval_us(&limit->rate),
                          .retry_us = room < 0 ? -room : 0,
-                         .full_us = ahead_us};
+                         .full_us = ahead_us,
+                         .is_shared = state->is_shared};
     if (is_tighter(&one, state))
         *state = one;
 }
@@ -113,8 +121,8 @@ static int64_t ahead_of(const cell_t *bucket, const limit_t *limit, int64_t now_
     return (ahead < most ? ahead : most) + limit_interval_us(&limit->rate);
 }
 
-bool limits_take(limits_t *limits, const limit_t *list, unsigned count, int64_t now_us,
-                 limit_state_t *state)
+static void take_here(limits_t *limits, const limit_t *list, unsigned count, int64_t now_us,
+                      limit_state_t *state)
 {
     *state = (limit_state_t){.limit = NULL};
     pthread_mutex_lock(&limits->lock);
@@ -128,11 +136,26 @@ bool limits_take(limits_t *limits, const limit_t *list, unsigned count, int64_t 
         bucket->used = now_us + ahead_of(bucket, &list[i], now_us);
     }
     pthread_mutex_unlock(&limits->lock);
+}
+
+bool limits_take(limits_t *limits, const limit_t *list, unsigned count, int64_t now_us,
+                 limit_state_t *state)
+{
+    bool shared = limits->shared != NULL && list[0].kind != LIMIT_STRANGER;
+    if (!shared || !limit_redis_take(limits->shared, list, count, state)) {
+        if (shared)
+            plumb_metric_add(PLUMB_M_LIMITS_ALONE, "", 1);
+        take_here(limits, list, count, now_us, state);
+    }
     return state->retry_us == 0;
 }
 
-void limits_give(limits_t *limits, const limit_t *list, unsigned count)
+void limits_give(limits_t *limits, const limit_t *list, unsigned count, bool is_shared)
 {
+    if (is_shared) {
+        limit_redis_give(limits->shared, list, count);
+        return;
+    }
     pthread_mutex_lock(&limits->lock);
     for (unsigned i = 0; i < count; i++)
         if (list[i].rate.count > 0)

@@ -4,6 +4,7 @@
 
 #include "err.h"
 #include "rate.h"
+#include "redis.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -32,6 +33,7 @@ typedef struct limit_state {
     int64_t remaining;    /* that would be let through at once */
     int64_t retry_us;     /* until one would be; 0: allowed */
     int64_t full_us;      /* until all of the burst would be */
+    bool is_shared;       /* it holds across hosts: Redis was asked */
 } limit_state_t;
 
 /* The pure part, for whoever keeps the arrival times elsewhere. */
@@ -42,14 +44,18 @@ int64_t limit_tolerance_us(const plumb_rate_t *rate); /* the burst as a time */
 void limit_judge(limit_state_t *state, const limit_t *limit, int64_t ahead_us);
 
 typedef struct limits limits_t;
-int limits_new(limits_t **ret, plumb_err_t *err);
+
+/* With `redis` (NULL: none; it must outlive them) limits hold across all ingests that share it, by
+ * its own clock.  Where it does not answer they hold in this process.  Those of strangers always
+ * do: a flood of them is not to cost a round trip each. */
+int limits_new(limits_t **ret, redis_t *redis, plumb_err_t *err);
 void limits_destroy(limits_t **limits);
 
 /* Charge one request to every limit, or to none.  `now_us` is monotonic. */
 bool limits_take(limits_t *limits, const limit_t *list, unsigned count, int64_t now_us,
                  limit_state_t *state);
 
-/* Give back what limits_take charged: the request was a repeat. */
-void limits_give(limits_t *limits, const limit_t *list, unsigned count);
+/* Give back what limits_take charged, where it was charged: the request was a repeat. */
+void limits_give(limits_t *limits, const limit_t *list, unsigned count, bool is_shared);
 
 #endif

@@ -33,6 +33,7 @@ typedef struct answer {
 typedef struct charge {
     limit_t list[4];
     unsigned count;
+    bool is_shared; /* in Redis */
 } charge_t;
 
 /* The client's address. */

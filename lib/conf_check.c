@@ -5,6 +5,7 @@
 #include "conf_units.h"
 #include "count.h"
 #include "rate.h"
+#include "redis_url.h"
 
 #include <arpa/inet.h>
 #include <inttypes.h>
@@ -144,6 +145,13 @@ static int check_rates(const plumb_conf_t *conf, plumb_err_t *err)
     return rc == 0 ? check_rate("limits.stranger", conf->limit_stranger, err) : rc;
 }
 
+static int check_redis(const char *text, plumb_err_t *err)
+{
+    plumb_redis_url_t url;
+    int rc = text[0] == '\0' ? 0 : plumb_redis_url_parse(&url, text, err);
+    return rc < 0 ? plumb_err_add(err, "redis.url") : 0;
+}
+
 int plumb_conf_check(const plumb_conf_t *conf, plumb_err_t *err)
 {
     int rc = check_development(conf, err);
@@ -153,6 +161,8 @@ int plumb_conf_check(const plumb_conf_t *conf, plumb_err_t *err)
         rc = check_lists(conf, err);
     if (rc == 0)
         rc = check_rates(conf, err);
+    if (rc == 0)
+        rc = check_redis(conf->redis_url, err);
     if (rc == 0)
         rc = check_schedule("retry.schedule", conf->retry_schedule, err);
     if (rc == 0)

@@ -31,7 +31,7 @@ PLUMB_CONF_TEXT(limit_token, "limits.token", "50/s burst 100", "requests of one 
 PLUMB_CONF_TEXT(limit_account, "limits.account", "200/s burst 400", "requests of one account, likewise")
 PLUMB_CONF_TEXT(limit_stranger, "limits.stranger", "5/s burst 10", "requests of one address without a valid token, likewise")
 PLUMB_CONF_MS(token_used_every, "tokens.used_every", 30000, 50, 60000, "how often it is written which tokens were used")
-PLUMB_CONF_TEXT(redis_url, "redis.url", "", "redis://[[user]:password@]host[:port][/database] or unix:///path[?database]: limits hold across hosts; empty: in each process")
+PLUMB_CONF_TEXT(redis_url, "redis.url", "", "redis://[[user]:password@]host[:port][/database] or unix:///path[?db=database]: limits hold across hosts; empty: in each process")
 PLUMB_CONF_INT(redis_connections, "redis.connections", 8, 1, 256, "connections to Redis")
 PLUMB_CONF_MS(redis_timeout, "redis.timeout", 5, 1, 1000, "longest wait for a connection and for an answer; after that limits hold in this process alone")
 PLUMB_CONF_MS(redis_retry, "redis.retry", 100, 10, 60000, "wait before Redis is tried again; doubles")

@@ -19,6 +19,8 @@ PLUMB_METRIC(INTAKE_WAITING, "plumb_intake_waiting", GAUGE, "ingest", "", "Leads
 PLUMB_METRIC(INTAKE_GATHER, "plumb_intake_gather_microseconds", GAUGE, "ingest", "", "Wait for a larger commit, since deliveries lag behind")
 PLUMB_METRIC(EVENT_STREAMS, "plumb_event_streams", GAUGE, "ingest", "", "Streams of events that are open")
 PLUMB_METRIC(EVENT_RESETS, "plumb_event_resets_total", COUNTER, "ingest", "", "Streams that were told to read anew, since they were too far behind")
+PLUMB_METRIC(REDIS_HERE, "plumb_redis_here", GAUGE, "ingest", "", "1 while Redis answers, 0 while it does not or none is configured")
+PLUMB_METRIC(LIMITS_ALONE, "plumb_limits_alone_total", COUNTER, "ingest", "", "Requests whose limits held in this process alone, since Redis did not answer")
 PLUMB_METRIC(HANDED_OVER, "plumb_jobs_handed_over_total", COUNTER, "ingest", "path", "Deliveries by how they leave intake: queued, pending, skipped")
 
 PLUMB_METRIC(QUEUE_WAITING, "plumb_queue_waiting", GAUGE, "broker", "channel", "Jobs that wait for a worker")

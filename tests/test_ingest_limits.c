@@ -46,7 +46,7 @@ static void bursts_and_refills(void **state)
     limit_state_t seen;
     limit_t one = limit_of(LIMIT_TOKEN, 1, 50);
     (void)state;
-    assert_int_equal(limits_new(&limits, &err), 0);
+    assert_int_equal(limits_new(&limits, NULL, &err), 0);
     assert_int_equal(take_all(limits, &one, 1, SECOND), 100);
     assert_false(limits_take(limits, &one, 1, SECOND, &seen));
     assert_int_equal(seen.retry_us, SECOND / 50);
@@ -56,7 +56,7 @@ static void bursts_and_refills(void **state)
     assert_true(limits_take(limits, &one, 1, SECOND + SECOND / 50, &seen));
     assert_int_equal(take_all(limits, &one, 1, 2 * SECOND), 49);
     assert_int_equal(take_all(limits, &one, 1, 100 * SECOND), 100);
-    limits_give(limits, &one, 1);
+    limits_give(limits, &one, 1, false);
     assert_int_equal(take_all(limits, &one, 1, 100 * SECOND), 1);
     limits_destroy(&limits);
 }
@@ -68,7 +68,7 @@ static void charges_all_or_none(void **state)
     limit_t both[] = {limit_of(LIMIT_TOKEN, 1, 10), limit_of(LIMIT_ACCOUNT, 1, 100)};
     limit_t other[] = {limit_of(LIMIT_TOKEN, 2, 0), limit_of(LIMIT_ACCOUNT, 1, 100)};
     (void)state;
-    assert_int_equal(limits_new(&limits, &err), 0);
+    assert_int_equal(limits_new(&limits, NULL, &err), 0);
     assert_int_equal(take_all(limits, both, 2, SECOND), 20);
     assert_int_equal(take_all(limits, other, 2, SECOND), 180);
     assert_int_equal(take_all(limits, other, 1, SECOND), 10000); /* 0 is no limit */
@@ -91,7 +91,7 @@ static void any_rate(void **state)
         limit_state_t seen;
         limit_t one = limit_at(LIMIT_ACCOUNT, 1, cases[i].rate);
         int64_t now = SECOND;
-        assert_int_equal(limits_new(&limits, &err), 0);
+        assert_int_equal(limits_new(&limits, NULL, &err), 0);
         assert_int_equal(take_all(limits, &one, 1, now), cases[i].burst);
         assert_false(limits_take(limits, &one, 1, now, &seen));
         assert_int_equal(seen.retry_us, cases[i].interval);
@@ -114,7 +114,7 @@ static void takes_lower_rates(void **state)
     limit_state_t seen;
     limit_t day = limit_at(LIMIT_TESTS, 1, "10/d"), second = limit_at(LIMIT_TESTS, 1, "10/s");
     (void)state;
-    assert_int_equal(limits_new(&limits, &err), 0);
+    assert_int_equal(limits_new(&limits, NULL, &err), 0);
     assert_int_equal(take_all(limits, &day, 1, SECOND), 10);
     assert_false(limits_take(limits, &second, 1, SECOND, &seen));
     assert_int_equal(seen.retry_us, SECOND / 10);
@@ -128,7 +128,7 @@ static void keeps_accounts_apart(void **state)
     limit_state_t seen;
     limit_t account = limit_at(LIMIT_ACCOUNT, 1, "1/s");
     (void)state;
-    assert_int_equal(limits_new(&limits, &err), 0);
+    assert_int_equal(limits_new(&limits, NULL, &err), 0);
     assert_true(limits_take(limits, &account, 1, SECOND, &seen));
     for (unsigned i = 0; i < 50000; i++) {
         limit_t client = limit_at(LIMIT_CLIENT, 0, "1/m");

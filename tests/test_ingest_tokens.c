@@ -237,6 +237,21 @@ static void caches_filters(void **state)
     world_start(w);
 }
 
+/* ---- readiness ---- */
+
+static void tells_readiness(void **state)
+{
+    world_t *w = *state;
+    http_answer_t brief = http_exchange(w->ports[0], "GET", "/readyz", "", NULL);
+    http_answer_t whole = http_exchange(w->ports[0], "GET", "/readyz?verbose", "", NULL);
+    assert_int_equal(brief.status, 200);
+    assert_string_equal(brief.body, "ready\n");
+    assert_string_equal(whole.body, "ready\ndatabase: ok\nbroker: no beacon is heard: leads wait "
+                                    "for the tracker\nredis: off\n");
+    http_answer_fini(&brief);
+    http_answer_fini(&whole);
+}
+
 static int setup(void **state)
 {
     world_t *w = calloc(1, sizeof *w);
@@ -254,7 +269,7 @@ int main(void)
         cmocka_unit_test(filters_all),    cmocka_unit_test(filters_behind_proxies),
         cmocka_unit_test(filters_tokens), cmocka_unit_test(binds_tokens_to_quizzes),
         cmocka_unit_test(ends_tokens),    cmocka_unit_test(notes_use),
-        cmocka_unit_test(caches_filters),
+        cmocka_unit_test(caches_filters), cmocka_unit_test(tells_readiness),
     };
     pg_conninfo();
     return cmocka_run_group_tests(tests, setup, world_teardown);
