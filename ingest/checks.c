@@ -117,15 +117,6 @@ static check_verdict_t check_in_commit(request_t *request, const char **reason)
     return CHECK_LATER;
 }
 
-/* ---- 11: where the address is ---- */
-
-static check_verdict_t check_geo(request_t *request, const char **reason)
-{
-    (void)request;
-    *reason = "no_database";
-    return CHECK_SKIPPED;
-}
-
 /* ---- turned off ---- */
 
 static bool unverified_allowed(const quiz_settings_t *s)

@@ -49,4 +49,8 @@ check_verdict_t check_verification(request_t *request, const char **reason);
 
 check_verdict_t check_blocklist(request_t *request, const char **reason);
 
+/* ---- 11: geo (check_geo.c) ---- */
+
+check_verdict_t check_geo(request_t *request, const char **reason);
+
 #endif

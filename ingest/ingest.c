@@ -47,8 +47,9 @@ static int start_upkeep(ingest_t *in, plumb_err_t *err)
 {
     const upkeep_task_t tasks[] = {
         {in->conf->token_used_every, tokens_write_used, in->tokens},
+        {in->conf->geo_every, geo_refresh, in->geo},
     };
-    return upkeep_new(&in->upkeep, tasks, PLUMB_COUNT(tasks), err);
+    return upkeep_new(&in->upkeep, tasks, in->geo != NULL ? 2 : 1, err);
 }
 
 static int open_rest(ingest_t *in, plumb_err_t *err)
@@ -63,6 +64,8 @@ static int open_rest(ingest_t *in, plumb_err_t *err)
         rc = redis_new(&in->redis, conf, err);
     if (rc == 0)
         rc = limits_new(&in->limits, in->redis, err);
+    if (rc == 0)
+        rc = geo_new(&in->geo, conf->geo_file, conf->geo_language, err);
     if (rc == 0)
         rc = start_upkeep(in, err);
     if (rc == 0)
@@ -140,6 +143,7 @@ void ingest_close(ingest_t *ingest)
     running_destroy(&in->running);
     strangers_destroy(&in->strangers);
     upkeep_destroy(&in->upkeep);
+    geo_destroy(&in->geo);
     limits_destroy(&in->limits);
     redis_destroy(&in->redis);
     changes_destroy(&in->changes);

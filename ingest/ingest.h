@@ -10,6 +10,7 @@
 #include "committer.h"
 #include "daemon.h"
 #include "feed.h"
+#include "geo.h"
 #include "handover.h"
 #include "intake_keys.h"
 #include "ip_filter.h"
@@ -52,6 +53,7 @@ typedef struct ingest {
     redis_t *redis; /* NULL: none is configured */
     rates_t rates;
     limits_t *limits;
+    geo_t *geo; /* NULL: off */
     upkeep_t *upkeep;
     strangers_t *strangers;
     running_t *running; /* Idempotency-Keys under way */

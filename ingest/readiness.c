@@ -33,12 +33,21 @@ static int ask_redis(ingest_t *in, plumb_err_t *err)
     return plumb_err_add(err, "limits hold in this process alone");
 }
 
+static int ask_geo(ingest_t *in, plumb_err_t *err)
+{
+    if (in->geo == NULL)
+        return plumb_err_set(err, PLUMB_OK, off);
+    return geo_is_here(in->geo, err) ? 0 : -PLUMB_E_UNAVAILABLE;
+}
+
 static const struct {
     const char *name;
     bool is_needed; /* without it no lead can be taken */
     int (*ask)(ingest_t *in, plumb_err_t *err);
-} parts[] = {
-    {"database", true, ask_database}, {"broker", false, ask_broker}, {"redis", false, ask_redis}};
+} parts[] = {{"database", true, ask_database},
+             {"broker", false, ask_broker},
+             {"redis", false, ask_redis},
+             {"geo", false, ask_geo}};
 
 int ingest_ready(void *self, plumb_err_t *err)
 {

@@ -247,7 +247,7 @@ static void tells_readiness(void **state)
     assert_int_equal(brief.status, 200);
     assert_string_equal(brief.body, "ready\n");
     assert_string_equal(whole.body, "ready\ndatabase: ok\nbroker: no beacon is heard: leads wait "
-                                    "for the tracker\nredis: off\n");
+                                    "for the tracker\nredis: off\ngeo: off\n");
     http_answer_fini(&brief);
     http_answer_fini(&whole);
 }

@@ -12,7 +12,7 @@
 #include <string.h>
 
 /* Room for what is not in the document: normalised addresses, numbers, times. */
-#define TEXTS_EXTRA 1024
+#define TEXTS_EXTRA 2048
 
 bool values_room(plumb_buf_t *texts, size_t length)
 {
