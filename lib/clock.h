@@ -16,8 +16,8 @@ int64_t plumb_wall_ms(void); /* CLOCK_REALTIME, Unix milliseconds */
 #define PLUMB_TIME_TEXT 25
 char *plumb_time_text(int64_t unix_ms, char *out);
 
-/* Read exactly `length` bytes of RFC 3339: a date, "T", hours and minutes, seconds with any fraction
- * unless left out, "Z" or an offset.  False: not of that form, or no such day. */
+/* Read exactly `length` bytes of RFC 3339: a date, "T", hours and minutes, seconds with any
+ * fraction unless left out, "Z" or an offset.  False: not of that form, or no such day. */
 bool plumb_time_parse(int64_t *unix_ms, const char *text, size_t length);
 
 #endif

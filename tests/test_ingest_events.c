@@ -564,7 +564,8 @@ static void nothing_lost_or_doubled(void **state)
                                "FROM events WHERE kind = 'lead.storm') s ORDER BY l");
     size_t rows = (size_t)PQntuples(r);
     assert_true(rows > 500);
-    assert_true(seen.data != NULL && seen.length == rows * 37);
+    if (seen.data == NULL || seen.length != rows * 37)
+        fail_msg("%zu bytes of %zu leads", seen.length, rows);
     qsort(seen.data, rows, 37, compare_lines);
     for (size_t i = 0; i < rows; i++)
         if (memcmp(seen.data + i * 37, PQgetvalue(r, (int)i, 0), 36) != 0)

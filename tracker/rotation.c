@@ -12,8 +12,7 @@
 #define IDLE_MS 1000     /* until jobs are looked for again */
 #define REST_MIN_MS 10   /* after a step, … */
 #define REST_SHARE 9     /* … and so many times what it took: a tenth of one processor; … */
-#define REST_MAX_MS 1000 /* … a step takes long where the machine is busy: it is a small one then \
-                          */
+#define REST_MAX_MS 1000 /* … at most this: where the machine is busy a step takes long */
 #define MISSING_MS 10000 /* until a master key is looked for again that this tracker lacks */
 
 /* ---- one account ---- */

@@ -145,7 +145,7 @@ static bool has_term(const plumb_blind_t *blind, int64_t term)
 static int put_terms(lead_edit_t *e, const plumb_blind_t *old, plumb_err_t *err)
 {
     plumb_buf_t *columns = &e->c->columns;
-    plumb_blind_t blind;
+    plumb_blind_t blind = {.count = 0};
     PGresult *stored = NULL;
     int rc = blind_of(e, &blind, err);
     if (rc == 0)

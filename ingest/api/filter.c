@@ -59,14 +59,12 @@ static bool read_time(api_query_t *q, const char *value, size_t length)
     int64_t ms;
     if (length >= sizeof text - sizeof "T00:00Z")
         return false;
-    snprintf(text, sizeof text, "%.*s", (int)length, value);
+    int end = snprintf(text, sizeof text, "%.*s", (int)length, value);
     char *time = strpbrk(text, "Tt"), *blank = strchr(text, ' ');
     if (blank != NULL)
         *blank = '+';
-    if (time == NULL)
-        strcat(text, "T00:00Z");
-    else if (strpbrk(time, "Zz+-") == NULL)
-        strcat(text, "Z");
+    if (time == NULL || strpbrk(time, "Zz+-") == NULL)
+        snprintf(text + end, sizeof text - (size_t)end, "%s", time == NULL ? "T00:00Z" : "Z");
     if (!plumb_time_parse(&ms, text, strlen(text)))
         return false;
     plumb_buf_printf(&q->texts, "%" PRId64, ms);

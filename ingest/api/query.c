@@ -198,23 +198,30 @@ static bool is_said_here(unsigned may, const char *name)
             strcmp(name, "page[limit]") == 0);
 }
 
-static void read_parameter(api_query_t *q, unsigned may, const query_parameter_t *p)
+/* False: there is no such parameter. */
+static bool take_parameter(api_query_t *q, unsigned may, const query_parameter_t *p)
 {
     size_t family = strcspn(p->name, "[");
     const char *rest = p->name + family;
-    if (!is_said_here(may, p->name))
-        api_query_problem(q, p->name, "there is no such parameter here");
-    else if (strcmp(p->name, "include") == 0)
+    bool lists = (may & API_MAY_LIST) != 0;
+    if (strcmp(p->name, "include") == 0)
         read_include(q, p->value);
     else if (family == 6 && strncmp(p->name, "fields", family) == 0)
         read_fields(q, p->name, rest, p->value);
-    else if ((may & API_MAY_LIST) != 0 && strcmp(p->name, "sort") == 0)
+    else if (lists && strcmp(p->name, "sort") == 0)
         read_sort(q, p->value);
-    else if ((may & API_MAY_LIST) != 0 && family == 6 && strncmp(p->name, "filter", family) == 0)
+    else if (lists && family == 6 && strncmp(p->name, "filter", family) == 0)
         api_filter_read(q, p->name, rest, p->value);
-    else if ((may & API_MAY_LIST) != 0 && family == 4 && strncmp(p->name, "page", family) == 0)
+    else if (lists && family == 4 && strncmp(p->name, "page", family) == 0)
         read_page(q, p->name, p->value);
     else
+        return false;
+    return true;
+}
+
+static void read_parameter(api_query_t *q, unsigned may, const query_parameter_t *p)
+{
+    if (!is_said_here(may, p->name) || !take_parameter(q, may, p))
         api_query_problem(q, p->name, "there is no such parameter here");
 }
 
