@@ -564,13 +564,14 @@ static void nothing_lost_or_doubled(void **state)
                                "FROM events WHERE kind = 'lead.storm') s ORDER BY l");
     size_t rows = (size_t)PQntuples(r);
     assert_true(rows > 500);
-    if (seen.data == NULL || seen.length != rows * 37)
-        fail_msg("%zu bytes of %zu leads", seen.length, rows);
-    qsort(seen.data, rows, 37, compare_lines);
-    for (size_t i = 0; i < rows; i++)
+    bool whole = seen.data != NULL && seen.length == rows * 37;
+    if (whole)
+        qsort(seen.data, rows, 37, compare_lines);
+    for (size_t i = 0; whole && i < rows; i++)
         if (memcmp(seen.data + i * 37, PQgetvalue(r, (int)i, 0), 36) != 0)
             fail_msg("lead %zu of %zu: %.36s, want %s", i, rows, seen.data + i * 37,
                      PQgetvalue(r, (int)i, 0));
+    assert_true(whole);
     PQclear(r);
     PQfinish(conn);
     plumb_buf_fini(&seen);
