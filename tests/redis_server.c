@@ -33,7 +33,8 @@ static int connect_to(const redis_server_t *server)
     snprintf(address.sun_path, sizeof address.sun_path, "%s", server->socket);
     if (fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof address) == 0)
         return fd;
-    close(fd);
+    if (fd >= 0)
+        close(fd);
     return -1;
 }
 

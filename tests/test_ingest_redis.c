@@ -188,6 +188,22 @@ static void refusals_and_repeats_are_free(void **state)
     account_sql(w->account, "UPDATE quizzes SET settings = settings - 'limits'");
 }
 
+/* A repeat that was let through gives back exactly what it was charged. */
+static void repeats_give_back(void **state)
+{
+    world_t *w = *state;
+    forget();
+    set_rates(w, hourly(0), hourly(3));
+    for (int i = 0; i < 5; i++) {
+        http_answer_t again = post(w, i % 2, "", "Idempotency-Key: given-back\r\n");
+        assert_int_equal(again.status, 201);
+        http_answer_fini(&again);
+    }
+    assert_int_equal(status_of(w, 0, ""), 201);
+    assert_int_equal(status_of(w, 1, ""), 201);
+    assert_int_equal(status_of(w, 0, ""), 429);
+}
+
 /* A Redis that was emptied does not know the script any more. */
 static void gives_the_script_again(void **state)
 {
@@ -297,6 +313,7 @@ int main(void)
         cmocka_unit_test(exact_across_hosts),
         cmocka_unit_test(tells_the_state),
         cmocka_unit_test(refusals_and_repeats_are_free),
+        cmocka_unit_test(repeats_give_back),
         cmocka_unit_test(gives_the_script_again),
         cmocka_unit_test(forgets),
         cmocka_unit_test(holds_alone_while_away),
