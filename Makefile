@@ -7,12 +7,12 @@ FUZZ_SECONDS ?= 60
 STABLE := $(shell setarch -R true 2>/dev/null && echo setarch -R)
 
 .DEFAULT_GOAL := help
-.PHONY: help up build test tsan lint format coverage bench soak valgrind fuzz clean packages packages-run
+.PHONY: help up build test tsan lint format coverage bench bench-reads soak valgrind fuzz clean packages packages-run
 # One target after the other, also under -j: they share build/.
 .NOTPARALLEL:
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo '  ARGS=… passes options on (up, test, bench, soak), JOBS=… sets how many compilers run'
 
 up: build ## build, start everything, send a first lead; ARGS="--port 0 --state DIR"
@@ -54,6 +54,10 @@ coverage: packages ## run the tests and say which lines they reached
 bench: packages build ## measure, against the machine's own ceilings; ARGS go to bench/run.py
 	cmake --build build -j $(JOBS) --target plumb_bench plumb_tools
 	PLUMB_SOURCE=$(CURDIR) PLUMB_BUILD=$(CURDIR)/build python3 bench/run.py $(ARGS)
+
+bench-reads: packages build ## measure lists, board and counters over a million leads; ARGS go to bench/reads.py
+	cmake --build build -j $(JOBS) --target plumb_bench plumb_tools
+	PLUMB_SOURCE=$(CURDIR) PLUMB_BUILD=$(CURDIR)/build python3 bench/reads.py $(ARGS)
 
 soak: packages build ## the long run of kills against the release build; ARGS go to tests/e2e/soak.py
 	cmake --build build -j $(JOBS) --target plumb_tools
