@@ -177,7 +177,7 @@ static void order_rules(filling_t *f)
 static uint64_t hash_of(const plumb_uuid_t *account, const void *data, size_t length)
 {
     uint64_t hash;
-    crypto_shorthash_siphashx24((uint8_t *)&hash, data, length, account->b);
+    crypto_shorthash_siphash24((uint8_t *)&hash, data, length, account->b);
     return hash;
 }
 
