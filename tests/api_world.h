@@ -83,6 +83,26 @@ static UNUSED_OK http_answer_t world_ask(const world_t *w, unsigned ingest, cons
     return http_exchange(w->ports[ingest], method, path, headers, body);
 }
 
+/* Post a lead of the account's quiz with these attributes (account_document), with further header
+ * lines. */
+static UNUSED_OK http_answer_t world_post(const world_t *w, unsigned ingest, const char *token,
+                                          const char *attributes, const char *more)
+{
+    char document[4096];
+    account_document(w->account, attributes, document, sizeof document);
+    return world_ask(w, ingest, token, "POST", "/api/v1/leads", more, document);
+}
+
+/* The same as the account itself; want `status`. */
+static UNUSED_OK void world_want(const world_t *w, const char *what, const char *attributes,
+                                 int status)
+{
+    http_answer_t answer = world_post(w, 0, w->account->token, attributes, "");
+    if (answer.status != status)
+        fail_msg("%s: %d, want %d: %s", what, answer.status, status, answer.body);
+    http_answer_fini(&answer);
+}
+
 static UNUSED_OK json_t *world_parse(const http_answer_t *answer)
 {
     json_error_t why;

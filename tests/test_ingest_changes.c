@@ -28,9 +28,7 @@ static int get(const world_t *w, unsigned ingest, const char *token)
 
 static int post(const world_t *w, unsigned ingest, const char *token)
 {
-    char document[1024];
-    account_document(w->account, "", document, sizeof document);
-    http_answer_t answer = world_ask(w, ingest, token, "POST", "/api/v1/leads", "", document);
+    http_answer_t answer = world_post(w, ingest, token, "", "");
     int status = answer.status;
     http_answer_fini(&answer);
     return status;

@@ -15,10 +15,9 @@ static void set(const world_t *w, const char *settings)
 static http_answer_t post(const world_t *w, const char *attributes)
 {
     static unsigned nth;
-    char body[4096], all[3072]; /* never the same body twice */
+    char all[3072]; /* never the same body twice */
     snprintf(all, sizeof all, ", \"externalId\": \"%u\"%s", ++nth, attributes);
-    account_document(w->account, all, body, sizeof body);
-    return world_ask(w, 0, w->account->token, "POST", "/api/v1/leads", "", body);
+    return world_post(w, 0, w->account->token, all, "");
 }
 
 /* The entry of `check` in the trace of the lead that was answered, "" if there is none. */

@@ -4,30 +4,6 @@
 
 #define SECOND INT64_C(1000000)
 
-static http_answer_t post_as(world_t *w, const char *token, const char *attributes,
-                             const char *more)
-{
-    char document[4096], headers[1024];
-    account_document(w->account, attributes, document, sizeof document);
-    snprintf(headers, sizeof headers, "Authorization: Bearer %s\r\nContent-Type: " JSONAPI "\r\n%s",
-             token, more);
-    return http_exchange(w->ports[0], "POST", "/api/v1/leads", headers, document);
-}
-
-static http_answer_t post(world_t *w, const char *attributes)
-{
-    return post_as(w, w->account->token, attributes, "");
-}
-
-/* Post, and want `status`. */
-static void want(world_t *w, const char *what, const char *attributes, int status)
-{
-    http_answer_t answer = post(w, attributes);
-    if (answer.status != status)
-        fail_msg("%s: %d, want %d: %s", what, answer.status, status, answer.body);
-    http_answer_fini(&answer);
-}
-
 static void set_quiz(world_t *w, const char *settings)
 {
     account_sql(w->account,
@@ -41,7 +17,7 @@ static void set_quiz(world_t *w, const char *settings)
 static void off(void **state)
 {
     world_t *w = *state;
-    http_answer_t made = post(w, "");
+    http_answer_t made = world_post(w, 0, w->account->token, "", "");
     assert_int_equal(made.status, 201);
     assert_string_equal(http_header(&made, "RateLimit"), "");
     assert_string_equal(http_header(&made, "RateLimit-Policy"), "");
@@ -59,7 +35,7 @@ static void tells_of_limits(void **state)
     w->ingest[0].rates.token = (plumb_rate_t){1000, SECOND, 1000};
     for (int left = 2; left >= 0; left--) {
         char state_of[64];
-        http_answer_t made = post(w, "");
+        http_answer_t made = world_post(w, 0, w->account->token, "", "");
         snprintf(state_of, sizeof state_of, "\"account\";r=%d;t=", left);
         assert_int_equal(made.status, 201);
         assert_string_equal(http_header(&made, "RateLimit-Policy"), "\"account\";q=3;w=180");
@@ -67,7 +43,7 @@ static void tells_of_limits(void **state)
             fail_msg("%s, want %s", http_header(&made, "RateLimit"), state_of);
         http_answer_fini(&made);
     }
-    http_answer_t refused = post(w, "");
+    http_answer_t refused = world_post(w, 0, w->account->token, "", "");
     assert_int_equal(refused.status, 429);
     assert_non_null(strstr(refused.body, "\"rate_limited\""));
     long wait = strtol(http_header(&refused, "Retry-After"), NULL, 10);
@@ -103,31 +79,31 @@ static void limits_clients(void **state)
         "",
     };
     for (size_t i = 0; i < PLUMB_COUNT(clients); i++) {
-        want(w, "first", clients[i], 201);
-        want(w, "second", clients[i], 201);
-        http_answer_t refused = post(w, clients[i]);
+        world_want(w, "first", clients[i], 201);
+        world_want(w, "second", clients[i], 201);
+        http_answer_t refused = world_post(w, 0, w->account->token, clients[i], "");
         assert_int_equal(refused.status, 429);
         assert_string_equal(http_header(&refused, "RateLimit-Policy"), "\"client\";q=2;w=60");
         assert_in_range(strtol(http_header(&refused, "Retry-After"), NULL, 10), 1, 30);
         http_answer_fini(&refused);
     }
     set_quiz(w, "{}");
-    want(w, "turned off", clients[0], 201);
+    world_want(w, "turned off", clients[0], 201);
 }
 
 static void limits_tests(void **state)
 {
     world_t *w = *state;
     set_quiz(w, "{\"limits\":{\"testsPerDay\":2}}");
-    want(w, "first test", ",\"isTest\":true", 201);
-    want(w, "second test", ",\"isTest\":true", 201);
-    http_answer_t refused = post(w, ",\"isTest\":true");
+    world_want(w, "first test", ",\"isTest\":true", 201);
+    world_want(w, "second test", ",\"isTest\":true", 201);
+    http_answer_t refused = world_post(w, 0, w->account->token, ",\"isTest\":true", "");
     assert_int_equal(refused.status, 429);
     assert_string_equal(http_header(&refused, "RateLimit-Policy"), "\"tests\";q=2;w=86400");
     assert_in_range(strtol(http_header(&refused, "Retry-After"), NULL, 10), 43000, 43200);
-    want(w, "no test", ",\"isTest\":false", 201);
+    world_want(w, "no test", ",\"isTest\":false", 201);
     set_quiz(w, "{}");
-    want(w, "turned off", ",\"isTest\":true", 201);
+    world_want(w, "turned off", ",\"isTest\":true", 201);
     http_answer_fini(&refused);
 }
 
@@ -138,14 +114,14 @@ static void refusals_are_free(void **state)
     world_t *w = *state;
     set_quiz(w, "{\"limits\":{\"clientPerMinute\":1}}");
     w->ingest[0].rates.token = (plumb_rate_t){1, 3600 * SECOND, 3};
-    want(w, "first", ",\"fingerprint\":\"free\"", 201);
+    world_want(w, "first", ",\"fingerprint\":\"free\"", 201);
     for (int i = 0; i < 5; i++) {
-        want(w, "client", ",\"fingerprint\":\"free\"", 429);
-        want(w, "shape", ",\"nose\":1", 422);
+        world_want(w, "client", ",\"fingerprint\":\"free\"", 429);
+        world_want(w, "shape", ",\"nose\":1", 422);
     }
-    want(w, "another", ",\"fingerprint\":\"free2\"", 201);
-    want(w, "a third", ",\"fingerprint\":\"free3\"", 201);
-    want(w, "token", ",\"fingerprint\":\"free4\"", 429);
+    world_want(w, "another", ",\"fingerprint\":\"free2\"", 201);
+    world_want(w, "a third", ",\"fingerprint\":\"free3\"", 201);
+    world_want(w, "token", ",\"fingerprint\":\"free4\"", 429);
     w->ingest[0].rates.token.count = 0;
     set_quiz(w, "{}");
 }
@@ -156,15 +132,15 @@ static void repeats_are_free(void **state)
     world_t *w = *state;
     set_quiz(w, "{\"limits\":{\"clientPerMinute\":3}}");
     for (int i = 0; i < 5; i++) {
-        http_answer_t again = post_as(w, w->account->token, ",\"fingerprint\":\"again\"",
-                                      "Idempotency-Key: free\r\n");
+        http_answer_t again = world_post(w, 0, w->account->token, ",\"fingerprint\":\"again\"",
+                                         "Idempotency-Key: free\r\n");
         assert_int_equal(again.status, 201);
         assert_string_equal(http_header(&again, "Idempotency-Replayed"), i == 0 ? "" : "true");
         http_answer_fini(&again);
     }
-    want(w, "second", ",\"fingerprint\":\"again\"", 201);
-    want(w, "third", ",\"fingerprint\":\"again\"", 201);
-    want(w, "fourth", ",\"fingerprint\":\"again\"", 429);
+    world_want(w, "second", ",\"fingerprint\":\"again\"", 201);
+    world_want(w, "third", ",\"fingerprint\":\"again\"", 201);
+    world_want(w, "fourth", ",\"fingerprint\":\"again\"", 429);
     set_quiz(w, "{}");
 }
 

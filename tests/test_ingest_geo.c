@@ -47,13 +47,6 @@ static int setup(void **state)
     return 0;
 }
 
-static http_answer_t post(const world_t *w, const char *attributes, const char *more)
-{
-    char document[2048];
-    account_document(w->account, attributes, document, sizeof document);
-    return world_ask(w, 0, w->account->token, "POST", "/api/v1/leads", more, document);
-}
-
 static void text_of(const http_answer_t *answer, const char *name, char out[300])
 {
     char at[64];
@@ -84,7 +77,7 @@ static void fills(void **state)
     world_t *w = *state;
     for (size_t i = 0; i < PLUMB_COUNT(cases); i++) {
         char country[300], city[300], region[300], timezone[300];
-        http_answer_t made = post(w, cases[i].attributes, "");
+        http_answer_t made = world_post(w, 0, w->account->token, cases[i].attributes, "");
         assert_int_equal(made.status, 201);
         http_answer_t seen =
             world_ask(w, 0, w->account->token, "GET", http_header(&made, "Location"), "", NULL);
@@ -119,7 +112,7 @@ static void leaves_traces(void **state)
         char city[300];
         account_sql(w->account, "UPDATE quizzes SET settings = settings || '%s'",
                     cases[i].settings);
-        http_answer_t made = post(w, cases[i].attributes, "");
+        http_answer_t made = world_post(w, 0, w->account->token, cases[i].attributes, "");
         text_of(&made, "city", city);
         if (strcmp(cases[i].verdict, "skipped") == 0 && city[0] != '\0' && city[0] != 'a')
             fail_msg("turned off, and filled: %s", made.body);
@@ -138,12 +131,16 @@ static void leaves_traces(void **state)
 static void repeats_are_known(void **state)
 {
     world_t *w = *state;
-    http_answer_t first = post(w, ",\"name\":\"x\"", "Idempotency-Key: geo\r\n");
+    http_answer_t first =
+        world_post(w, 0, w->account->token, ",\"name\":\"x\"", "Idempotency-Key: geo\r\n");
     w->ingest[0].rates.account = (plumb_rate_t){1, INT64_C(3600000000), 1};
-    http_answer_t again = post(w, ",\"name\":\"x\"", "Idempotency-Key: geo\r\n");
-    http_answer_t last = post(w, ",\"name\":\"y\"", ""); /* the limit is used up */
-    http_answer_t late = post(w, ",\"name\":\"x\"", "Idempotency-Key: geo\r\n");
-    http_answer_t over = post(w, ",\"name\":\"y\"", "");
+    http_answer_t again =
+        world_post(w, 0, w->account->token, ",\"name\":\"x\"", "Idempotency-Key: geo\r\n");
+    http_answer_t last =
+        world_post(w, 0, w->account->token, ",\"name\":\"y\"", ""); /* the limit is used up */
+    http_answer_t late =
+        world_post(w, 0, w->account->token, ",\"name\":\"x\"", "Idempotency-Key: geo\r\n");
+    http_answer_t over = world_post(w, 0, w->account->token, ",\"name\":\"y\"", "");
     assert_int_equal(first.status, 201);
     assert_int_equal(again.status, 201);
     assert_int_equal(last.status, 201);
@@ -170,7 +167,8 @@ static void wait_city(const world_t *w, const char *want)
     do {
         if (plumb_mono_ms() > deadline_ms)
             fail_msg("city '%s', want '%s'", city, want);
-        http_answer_t made = post(w, ",\"ipAddress\":\"192.0.2.7\"", "");
+        http_answer_t made =
+            world_post(w, 0, w->account->token, ",\"ipAddress\":\"192.0.2.7\"", "");
         text_of(&made, "city", city);
         http_answer_fini(&made);
     } while (strcmp(city, want) != 0);

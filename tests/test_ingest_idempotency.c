@@ -1,51 +1,14 @@
 /* One key, one answer: repeats, races over two ingests, other bodies, old keys, erased leads. */
-#include "account.h"
-#include "clock.h"
-#include "http.h"
-#include "ingest.h"
-#include "server.h"
+#include "api_world.h"
 
 #include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#include <cmocka.h>
-
-#define INGESTS 2
 #define RACERS 64
 #define RACES 5
-
-typedef struct world {
-    account_t *account;
-    ingest_t ingest[INGESTS];
-    int port[INGESTS];
-} world_t;
-
-static plumb_err_t err;
-
-static void pause_ms(long ms)
-{
-    struct timespec pause = {.tv_nsec = ms * 1000000};
-    nanosleep(&pause, NULL);
-}
-
-static void start(world_t *w, int i)
-{
-    w->ingest[i] = (ingest_t){.daemon = {.signal_fd = -1}};
-    if (ingest_open(&w->ingest[i], &w->account->conf, &err) < 0)
-        fail_msg("open: %s", err.text);
-    w->port[i] = server_port(w->ingest[i].server);
-    int64_t deadline_ms = plumb_mono_ms() + 20000;
-    while (ingest_ready(&w->ingest[i], &err) < 0) {
-        if (plumb_mono_ms() > deadline_ms)
-            fail_msg("not ready: %s", err.text);
-        pause_ms(5);
-    }
-}
 
 static int setup(void **state)
 {
@@ -53,30 +16,16 @@ static int setup(void **state)
     *state = w;
     w->account = account_new();
     w->account->conf.ingest_committers = 2;
-    for (int i = 0; i < INGESTS; i++)
-        start(w, i);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    world_t *w = *state;
-    for (int i = 0; i < INGESTS; i++)
-        ingest_close(&w->ingest[i]);
-    account_destroy(&w->account);
-    free(w);
+    for (int i = 0; i < WORLD_INGESTS; i++)
+        world_start(w);
     return 0;
 }
 
 static http_answer_t post(const world_t *w, int ingest, const char *key, const char *attributes)
 {
-    char headers[512], document[1024];
-    snprintf(headers, sizeof headers,
-             "Authorization: Bearer %s\r\nContent-Type: application/vnd.api+json\r\n"
-             "Idempotency-Key: %s\r\n",
-             w->account->token, key);
-    account_document(w->account, attributes, document, sizeof document);
-    return http_exchange(w->port[ingest], "POST", "/api/v1/leads", headers, document);
+    char more[300];
+    snprintf(more, sizeof more, "Idempotency-Key: %s\r\n", key);
+    return world_post(w, (unsigned)ingest, w->account->token, attributes, more);
 }
 
 static bool is_replay(const http_answer_t *answer)
@@ -127,7 +76,7 @@ static void one_stored_answer(void **state)
         int firsts = 0;
         snprintf(key, sizeof key, "race-%d", n);
         for (int i = 0; i < RACERS; i++) {
-            racers[i] = (racer_t){.w = w, .key = key, .line = &line, .ingest = i % INGESTS};
+            racers[i] = (racer_t){.w = w, .key = key, .line = &line, .ingest = i % WORLD_INGESTS};
             assert_int_equal(pthread_create(&racers[i].thread, NULL, race, &racers[i]), 0);
         }
         for (int i = 0; i < RACERS; i++)
@@ -254,5 +203,5 @@ int main(void)
         cmocka_unit_test(knows_erased_leads), cmocka_unit_test(repeats_beyond_limits),
     };
     pg_conninfo();
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, setup, world_teardown);
 }

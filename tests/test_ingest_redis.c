@@ -21,17 +21,9 @@ static void configure(world_t *w, const char *key, const char *value)
         fail_msg("%s", err.text);
 }
 
-static http_answer_t post(const world_t *w, unsigned ingest, const char *attributes,
-                          const char *more)
-{
-    char document[2048];
-    account_document(w->account, attributes, document, sizeof document);
-    return world_ask(w, ingest, w->account->token, "POST", "/api/v1/leads", more, document);
-}
-
 static int status_of(const world_t *w, unsigned ingest, const char *attributes)
 {
-    http_answer_t answer = post(w, ingest, attributes, "");
+    http_answer_t answer = world_post(w, ingest, w->account->token, attributes, "");
     int status = answer.status;
     http_answer_fini(&answer);
     return status;
@@ -157,7 +149,7 @@ static void tells_the_state(void **state)
     set_rates(w, hourly(0), hourly(3));
     for (unsigned i = 0; i < 4; i++) {
         char want[32];
-        http_answer_t answer = post(w, i % 2, "", "");
+        http_answer_t answer = world_post(w, i % 2, w->account->token, "", "");
         snprintf(want, sizeof want, "\"account\";r=%u;t=", i < 3 ? 2 - i : 0);
         assert_int_equal(answer.status, i < 3 ? 201 : 429);
         assert_int_equal(strncmp(http_header(&answer, "RateLimit"), want, strlen(want)), 0);
@@ -176,8 +168,8 @@ static void refusals_and_repeats_are_free(void **state)
                 "UPDATE quizzes SET settings = settings || '{\"limits\":{\"clientPerMinute\":1}}'");
     set_rates(w, hourly(0), hourly(3));
     for (int i = 0; i < 5; i++) {
-        http_answer_t again =
-            post(w, i % 2, ",\"fingerprint\":\"one\"", "Idempotency-Key: shared\r\n");
+        http_answer_t again = world_post(w, i % 2, w->account->token, ",\"fingerprint\":\"one\"",
+                                         "Idempotency-Key: shared\r\n");
         assert_int_equal(again.status, 201);
         http_answer_fini(&again);
         assert_int_equal(status_of(w, i % 2, ",\"fingerprint\":\"one\""), 429);
@@ -195,7 +187,8 @@ static void repeats_give_back(void **state)
     forget();
     set_rates(w, hourly(0), hourly(3));
     for (int i = 0; i < 5; i++) {
-        http_answer_t again = post(w, i % 2, "", "Idempotency-Key: given-back\r\n");
+        http_answer_t again =
+            world_post(w, i % 2, w->account->token, "", "Idempotency-Key: given-back\r\n");
         assert_int_equal(again.status, 201);
         http_answer_fini(&again);
     }

@@ -1,54 +1,17 @@
 /* What only the commit decides: identical leads, persons who are there, payment. */
-#include "account.h"
-#include "clock.h"
+#include "api_world.h"
 #include "count.h"
-#include "http.h"
-#include "ingest.h"
-#include "server.h"
 
 #include <inttypes.h>
 #include <pthread.h>
-#include <setjmp.h>
 #include <sodium.h>
-#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#include <cmocka.h>
-
-#define INGESTS 2
 #define RACERS 64
-
-typedef struct world {
-    account_t *account;
-    ingest_t ingest[INGESTS];
-    int port[INGESTS];
-} world_t;
-
-static plumb_err_t err;
-
-static void pause_ms(long ms)
-{
-    struct timespec pause = {.tv_nsec = ms * 1000000};
-    nanosleep(&pause, NULL);
-}
-
-static void start(world_t *w, int i)
-{
-    w->ingest[i] = (ingest_t){.daemon = {.signal_fd = -1}};
-    if (ingest_open(&w->ingest[i], &w->account->conf, &err) < 0)
-        fail_msg("open: %s", err.text);
-    w->port[i] = server_port(w->ingest[i].server);
-    int64_t deadline_ms = plumb_mono_ms() + 20000;
-    while (ingest_ready(&w->ingest[i], &err) < 0) {
-        if (plumb_mono_ms() > deadline_ms)
-            fail_msg("not ready: %s", err.text);
-        pause_ms(5);
-    }
-}
 
 static int setup(void **state)
 {
@@ -57,18 +20,8 @@ static int setup(void **state)
     w->account = account_new();
     w->account->conf.ingest_committers = 2;
     account_credential(w->account, "webhooks", "{\"url\":\"http://127.0.0.1:1/\"}", NULL);
-    for (int i = 0; i < INGESTS; i++)
-        start(w, i);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    world_t *w = *state;
-    for (int i = 0; i < INGESTS; i++)
-        ingest_close(&w->ingest[i]);
-    account_destroy(&w->account);
-    free(w);
+    for (int i = 0; i < WORLD_INGESTS; i++)
+        world_start(w);
     return 0;
 }
 
@@ -85,14 +38,10 @@ static void begin(world_t *w, const char *settings, const char *plan, int left)
 
 static http_answer_t post(const world_t *w, int ingest, const char *key, const char *attributes)
 {
-    char headers[512], document[2048], more[300] = "";
+    char more[300] = "";
     if (key != NULL)
         snprintf(more, sizeof more, "Idempotency-Key: %s\r\n", key);
-    snprintf(headers, sizeof headers,
-             "Authorization: Bearer %s\r\nContent-Type: application/vnd.api+json\r\n%s",
-             w->account->token, more);
-    account_document(w->account, attributes, document, sizeof document);
-    return http_exchange(w->port[ingest], "POST", "/api/v1/leads", headers, document);
+    return world_post(w, (unsigned)ingest, w->account->token, attributes, more);
 }
 
 /* The lead's id as the answer's text has it. */
@@ -266,7 +215,7 @@ static void duplicates(void **state)
             snprintf(text, sizeof text, "\"duplicateOf\":null");
             if (step->original >= 0)
                 snprintf(text, sizeof text, "\"duplicateOf\":\"%s\"", ids[step->original]);
-            want(w, k % INGESTS, step->attributes, step->status,
+            want(w, k % WORLD_INGESTS, step->attributes, step->status,
                  step->status == 201 ? text : step->text, ids[k]);
             if (step->original >= 0)
                 assert_int_equal(
@@ -400,7 +349,7 @@ static void *race(void *self)
 #pragma GCC diagnostic pop
     pthread_barrier_wait(r->line);
     for (;;) {
-        r->answer = post(r->w, r->number % INGESTS, r->key, attributes);
+        r->answer = post(r->w, r->number % WORLD_INGESTS, r->key, attributes);
         if (r->answer.status != 409 || strstr(r->answer.body, "idempotency_running") == NULL)
             return NULL;
         http_answer_fini(&r->answer); /* the first of the key still runs */
@@ -575,5 +524,5 @@ int main(void)
         cmocka_unit_test(race_with_lost_connections),
     };
     pg_conninfo();
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, setup, world_teardown);
 }

@@ -4,30 +4,6 @@
 
 static plumb_err_t err;
 
-static http_answer_t post_as(world_t *w, const char *token, const char *attributes,
-                             const char *more)
-{
-    char document[4096], headers[1024];
-    account_document(w->account, attributes, document, sizeof document);
-    snprintf(headers, sizeof headers, "Authorization: Bearer %s\r\nContent-Type: " JSONAPI "\r\n%s",
-             token, more);
-    return http_exchange(w->ports[0], "POST", "/api/v1/leads", headers, document);
-}
-
-static http_answer_t post(world_t *w, const char *attributes)
-{
-    return post_as(w, w->account->token, attributes, "");
-}
-
-/* Post, and want `status`. */
-static void want(world_t *w, const char *what, const char *attributes, int status)
-{
-    http_answer_t answer = post(w, attributes);
-    if (answer.status != status)
-        fail_msg("%s: %d, want %d: %s", what, answer.status, status, answer.body);
-    http_answer_fini(&answer);
-}
-
 /* ---- address filters ---- */
 
 static void filter(world_t *w, const char *allowed, const char *denied)
@@ -42,7 +18,7 @@ static int status_behind(world_t *w, const char *forwarded)
 {
     char more[128];
     snprintf(more, sizeof more, "X-Forwarded-For: %s\r\n", forwarded);
-    http_answer_t answer = post_as(w, w->account->token, "", more);
+    http_answer_t answer = world_post(w, 0, w->account->token, "", more);
     int status = answer.status;
     http_answer_fini(&answer);
     return status;
@@ -67,7 +43,7 @@ static void filters_all(void **state)
     world_t *w = *state;
     for (size_t i = 0; i < PLUMB_COUNT(cases); i++) {
         filter(w, cases[i].allowed, cases[i].denied);
-        want(w, cases[i].denied, "", cases[i].status);
+        world_want(w, cases[i].denied, "", cases[i].status);
         http_answer_t health = http_exchange(w->ports[0], "GET", "/healthz", "", NULL);
         assert_int_equal(health.status, 200);
         http_answer_fini(&health);
@@ -116,8 +92,8 @@ static void filters_tokens(void **state)
                     "UPDATE tokens SET allowed_ips = %s, denied_ips = %s WHERE id = "
                     "'abcdefghijkl'",
                     cases[i].allowed, cases[i].denied);
-        want(w, cases[i].allowed, "", cases[i].status);
-        http_answer_t guess = post_as(w, "abcdefghijkl.guess", "", "");
+        world_want(w, cases[i].allowed, "", cases[i].status);
+        http_answer_t guess = world_post(w, 0, "abcdefghijkl.guess", "", "");
         assert_int_equal(guess.status, 401); /* the list is told to nobody who has no token */
         http_answer_fini(&guess);
     }
@@ -138,7 +114,7 @@ static void binds_tokens_to_quizzes(void **state)
                 "INSERT INTO quizzes (account_id, id, project_id, name) SELECT account_id, '%s', "
                 "project_id, 'other' FROM quizzes LIMIT 1",
                 plumb_uuid_text(&quiz, other));
-    http_answer_t own = post_as(w, token, "", "");
+    http_answer_t own = world_post(w, 0, token, "", "");
     assert_int_equal(own.status, 201);
     assert_int_equal(account_count(w->account,
                                    "SELECT count(*) FROM leads WHERE id = '%s' AND "
@@ -147,7 +123,7 @@ static void binds_tokens_to_quizzes(void **state)
                      1);
     plumb_uuid_t was = w->account->quiz;
     w->account->quiz = quiz;
-    http_answer_t foreign = post_as(w, token, "", "");
+    http_answer_t foreign = world_post(w, 0, token, "", "");
     assert_int_equal(foreign.status, 422);
     assert_non_null(strstr(foreign.body, "/data/attributes/quizId"));
     w->account->quiz = was;
@@ -178,7 +154,7 @@ static void ends_tokens(void **state)
     account_token(w->account, "endingxxxxxx", "write", NULL, token);
     for (size_t i = 0; i < PLUMB_COUNT(cases); i++) {
         account_sql(w->account, "UPDATE tokens SET %s WHERE id = 'endingxxxxxx'", cases[i].set);
-        http_answer_t answer = post_as(w, token, "", "");
+        http_answer_t answer = world_post(w, 0, token, "", "");
         if (answer.status != cases[i].status)
             fail_msg("%s: %d", cases[i].set, answer.status);
         http_answer_fini(&answer);
@@ -192,8 +168,8 @@ static void notes_use(void **state)
     int64_t deadline_ms = plumb_mono_ms() + 20000;
     account_token(w->account, "usedxxxxxxxx", "write", NULL, used);
     account_token(w->account, "guessedxxxxx", "write", NULL, guessed);
-    http_answer_t guess = post_as(w, "guessedxxxxx.guess", "", "");
-    http_answer_t made = post_as(w, used, "", "");
+    http_answer_t guess = world_post(w, 0, "guessedxxxxx.guess", "", "");
+    http_answer_t made = world_post(w, 0, used, "", "");
     assert_int_equal(made.status, 201);
     while (account_count(w->account, "SELECT count(*) FROM tokens WHERE id = 'usedxxxxxxxx' AND "
                                      "used_at > now() - interval '1 minute'") != 1) {
@@ -218,11 +194,11 @@ static void caches_filters(void **state)
     world_start(w);
     account_sql(w->account, "UPDATE tokens SET allowed_ips = '{127.0.0.1}', used_at = NULL");
     for (int i = 0; i < 20; i++)
-        want(w, "cached", "", 201);
+        world_want(w, "cached", "", 201);
     account_sql(w->account, "UPDATE tokens SET allowed_ips = '{10.0.0.0/8}'");
     int64_t deadline_ms = plumb_mono_ms() + 20000;
     http_answer_t answer;
-    while ((answer = post(w, "")).status != 403) {
+    while ((answer = world_post(w, 0, w->account->token, "", "")).status != 403) {
         assert_int_equal(answer.status, 201);
         assert_true(plumb_mono_ms() < deadline_ms);
         http_answer_fini(&answer);

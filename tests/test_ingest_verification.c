@@ -272,10 +272,9 @@ static void refuses(void **state)
 static http_answer_t post(const world_t *w, const char *attributes)
 {
     static unsigned nth;
-    char body[4096], all[1024];
+    char all[1024];
     snprintf(all, sizeof all, ", \"externalId\": \"%u\"%s", ++nth, attributes);
-    account_document(w->account, all, body, sizeof body);
-    return world_ask(w, 0, w->account->token, "POST", "/api/v1/leads", "", body);
+    return world_post(w, 0, w->account->token, all, "");
 }
 
 static void covers_leads(void **state)
