@@ -61,13 +61,10 @@ static const char noted[] =
     "UNION ALL SELECT $1, plumb_id_new(), 'lead.updated', id, "
     "jsonb_build_object('version', version) FROM pair WHERE $5), ";
 
-/* Deliveries that a mark of the lead held, and those that a new mark holds.  A row that was held
- * for less than a duplicate's sake was looked at as a duplicate before, and passed. */
+/* Deliveries that a mark of the lead held, and those that a new mark holds. */
 static const char let_go[] =
-    "touched AS (SELECT d.id, d.state, CASE WHEN p.blocked THEN 'lead_blocked' "
-    "WHEN p.duplicate_of IS NOT NULL AND p.released_at IS NULL "
-    "AND d.reason IN ('lead_blocked', 'lead_duplicate') THEN 'lead_duplicate' "
-    "WHEN NOT p.paid AND p.released_at IS NULL THEN 'lead_unpaid' END AS reason "
+    "touched AS (SELECT d.id, d.state, "
+    "plumb_hold_reason(p.blocked, p.duplicate_of, p.paid, p.released_at) AS reason "
     "FROM pair p JOIN deliveries d ON d.account_id = $1 AND d.lead_id = p.id "
     "AND d.id BETWEEN plumb_id_low(p.id) AND plumb_id_high(p.id) "
     "WHERE (p.was_blocked, p.was_paid, p.was_released IS NULL) <> "
