@@ -3,6 +3,7 @@
 
 #include "../token.h"
 #include "count.h"
+#include "put.h"
 
 #include <inttypes.h>
 #include <sodium.h>
@@ -52,21 +53,7 @@ void change_put_name(plumb_buf_t *columns, const char *column)
 void change_put(plumb_buf_t *columns, const plumb_attr_t *attr, const plumb_slice_t *value)
 {
     change_put_name(columns, attr->column);
-    if (value->data == NULL) {
-        plumb_buf_text(columns, "null");
-        return;
-    }
-    switch (attr->type) {
-    case PLUMB_ATTR_BOOL:
-    case PLUMB_ATTR_INT:
-    case PLUMB_ATTR_JSON:
-    case PLUMB_ATTR_WORDS:
-    case PLUMB_ATTR_CIDRS:
-        plumb_buf_put(columns, value->data, value->length);
-        break;
-    default:
-        plumb_buf_json(columns, value->data, value->length);
-    }
+    api_put_value(columns, attr, value);
 }
 
 void change_put_text(plumb_buf_t *columns, const char *column, const char *text)
