@@ -18,7 +18,6 @@ typedef enum commit_verdict {
     COMMIT_DONE,  /* committed: it may be answered 201 */
     COMMIT_KNOWN, /* its Idempotency-Key was there before: nothing was written */
     COMMIT_SAME,  /* an identical lead was there before: only its Idempotency-Key was written */
-    COMMIT_MERGE, /* its person was there before, and so it is to be merged: nothing was written */
     COMMIT_TWICE, /* its person was there before, and the quiz refuses that: nothing was written */
     COMMIT_REFUSED, /* the database refuses a value of it */
     COMMIT_AWAY,    /* nothing was written, or it cannot be known: 503 */

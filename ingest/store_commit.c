@@ -317,10 +317,7 @@ static commit_verdict_t verdict_named(const char *fate)
     static const struct {
         const char *fate;
         commit_verdict_t verdict;
-    } table[] = {{"known", COMMIT_KNOWN},
-                 {"same", COMMIT_SAME},
-                 {"merge", COMMIT_MERGE},
-                 {"refused", COMMIT_TWICE}};
+    } table[] = {{"known", COMMIT_KNOWN}, {"same", COMMIT_SAME}, {"refused", COMMIT_TWICE}};
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (strcmp(table[i].fate, fate) == 0)
             return table[i].verdict;

@@ -62,7 +62,7 @@ CREATE TYPE lead_rule_1 AS (
     quiz_id uuid,
     same_since uuid,     -- lowest id of a lead that is the same; NULL: none is looked for
     person_since uuid,   -- likewise of one of the same person
-    policy text,         -- flag, reject, merge
+    policy text,         -- flag, reject
     keys integer,        -- of the person: 1 phone, 2 e-mail, 4 external id
     fields integer,      -- how many data fields besides
     needs_all boolean,   -- of the keys
@@ -243,7 +243,6 @@ END $$;
 --   known   the Idempotency-Key was used; nothing is to be written
 --   same    identical with lead `original`, which is `paid`, a duplicate of `root`; only the key's row is to be written
 --   refused the person is there, lead `original`, by key `field`; nothing is to be written
---   merge   likewise, and the sender's values are to be merged into `original`; nothing is to be written
 --   NULL    to be stored, as a duplicate of `original` unless that is NULL, `paid` or not
 --
 -- Whoever decides on equal keys does so one after the other: locks are taken first and end with the transaction, and each
@@ -327,7 +326,7 @@ BEGIN
             IF what IS NULL THEN
                 rival := plumb_rival(k, s, false, peers, gone);
                 CONTINUE WHEN rival.id IS NULL;
-                what := CASE r.policy WHEN 'reject' THEN 'refused' WHEN 'merge' THEN 'merge' END;
+                what := CASE r.policy WHEN 'reject' THEN 'refused' END;
             END IF;
             IF rival.number IS NOT NULL THEN
                 rival.root := coalesce(roots[array_position(numbers, rival.number)], rival.id);
