@@ -7,12 +7,12 @@ FUZZ_SECONDS ?= 60
 STABLE := $(shell setarch -R true 2>/dev/null && echo setarch -R)
 
 .DEFAULT_GOAL := help
-.PHONY: help up build test tsan lint format coverage bench bench-reads soak valgrind fuzz clean packages packages-run
+.PHONY: help up build test test-release tsan lint format coverage bench bench-reads soak valgrind fuzz clean packages packages-run
 # One target after the other, also under -j: they share build/.
 .NOTPARALLEL:
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo '  ARGS=… passes options on (up, test, bench, soak), JOBS=… sets how many compilers run'
 
 up: build ## build, start everything, send a first lead; ARGS="--port 0 --state DIR"
@@ -26,6 +26,10 @@ test: packages ## build with sanitizers, warnings as errors, and run every test;
 	cmake --preset dev -DPLUMB_WERROR=ON
 	cmake --build build/dev -j $(JOBS)
 	$(STABLE) scripts/run-tests build/dev $(ARGS)
+
+test-release: packages build ## the end-to-end tests on what runs in production; ARGS="-R first_lead"
+	cmake --build build -j $(JOBS) --target plumb_tools
+	$(STABLE) scripts/run-tests build $(ARGS)
 
 tsan: packages ## the same under the thread sanitizer
 	cmake --preset tsan -DPLUMB_WERROR=ON
